@@ -1,0 +1,1 @@
+"""Words that every part of Dozor shares. Standard library only."""
