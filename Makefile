@@ -50,7 +50,7 @@ check: venv ## Check format, lint, types, import contracts and catalogues
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tools.i18n check
 
 .PHONY: fmt
