@@ -86,6 +86,17 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """One message of nginx's error log, its numbers folded, with how often it stood there."""
+
+    level: str
+    message: str
+    count: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A report over one or several logs. Lists hold at most 10 rows, most requests first."""
 
@@ -125,14 +136,5 @@ class Summary:
     sources: tuple[Source, ...]
     seconds: float = 0.0
     """How long the report took."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRow:
-    """One message of nginx's error log, its numbers folded, with how often it stood there."""
-
-    level: str
-    message: str
-    count: int
-    first: datetime
-    last: datetime
+    errors: tuple[ErrorRow, ...] = ()
+    """Messages of nginx's error logs among the sources, at most 10, most frequent first."""
