@@ -1,0 +1,1 @@
+"""Technology that several features share, such as logging; features meet it through their ports."""

@@ -82,6 +82,11 @@ def _(message: str) -> str:
     return _catalogue(current_language()).gettext(message)
 
 
+def N_(message: str) -> str:  # noqa: N802 - gettext's own name for a mark
+    """Mark a message that is said later, by `_` on the variable that holds it."""
+    return message
+
+
 def ngettext(singular: str, plural: str, number: int) -> str:
     """Return the form of a message that fits `number` in the current language."""
     return _catalogue(current_language()).ngettext(singular, plural, number)

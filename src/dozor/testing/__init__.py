@@ -1,0 +1,1 @@
+"""Public doubles for tests, Dozor's own and its users'."""

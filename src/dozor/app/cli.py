@@ -1,0 +1,172 @@
+"""The command `dozor`: finds the subcommand, imports it then, and turns every end into an exit code.
+
+Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted, 141 the reader of a pipe went away.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+
+import click
+
+from dozor import __version__
+from dozor.app.invocation import Invocation
+from dozor.kernel.errors import DozorError
+from dozor.kernel.i18n import LANGUAGES, N_, _, language_from_environment, set_default_language
+from dozor.kernel.masking import mask
+
+_log = logging.getLogger(__name__)
+
+FAILED, MISUSED, INTERRUPTED, READER_GONE = 1, 2, 130, 141
+
+COMMANDS = {
+    "report": ("dozor.app.commands:report", N_("Show what stands in access logs, attacks included.")),
+    "detect": ("dozor.app.commands:detect", N_("Judge each line of an access log by itself.")),
+    "demo": ("dozor.app.commands:demo", N_("Make up logs to try Dozor with.")),
+    "settings": ("dozor.app.about:settings", N_("Show every setting, its value and its source.")),
+    "version": ("dozor.app.about:version", N_("Show the versions of Dozor and its libraries.")),
+}
+"""Where each subcommand stands, and its one line in the help of `dozor`."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is called, so that its own help needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the subcommands in the order of the help."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the subcommand `cmd_name`; None when there is none of this name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _colon, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands from the table alone."""
+        del ctx
+        with formatter.section(_("Commands")):
+            formatter.write_dl([(name, _(short)) for name, (_place, short) in COMMANDS.items()])
+
+
+def build() -> click.Group:
+    """Return the command `dozor` with its texts in the current language."""
+
+    @click.group(
+        cls=LazyGroup,
+        name="dozor",
+        help=_("Dozor keeps watch over servers, the web sites on them and the bots around them."),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    @click.option("--lang", type=click.Choice(LANGUAGES), help=_("Language of texts."))
+    @click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+        help=_("Least severity that is logged."),
+    )
+    @click.option("--log-format", type=click.Choice(["text", "json"]), help=_("Form of log lines."))
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar=_("FILE"),
+        help=_("YAML file with settings; without it ./dozor.yaml, if there is one."),
+    )
+    @click.option("-v", "--verbose", count=True, help=_("Log more: -v informs, -vv is for hunting bugs."))
+    @click.version_option(__version__, message="%(prog)s %(version)s")
+    @click.pass_context
+    def dozor(ctx: click.Context, /, **options: object) -> None:
+        ctx.obj = Invocation(**options)  # type: ignore[arg-type]  # Click has checked the options by name
+
+    return dozor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command `dozor` and return its exit code.
+
+    An end that is not a success prints one line on standard error, never a traceback.
+
+    Args:
+        arguments: The words after the command's name; those of this process when None.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    set_default_language(_wanted_language(words))
+    try:
+        return _run(words)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return 0
+    except click.UsageError as error:
+        return _fail(_usage_message(error), MISUSED)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except DozorError as error:
+        _log.debug("The job ended with an error.", exc_info=True)
+        return _fail(str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return READER_GONE
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug, and it must not show a traceback
+        _log.debug("Unexpected error.", exc_info=True)
+        return _fail(_bug_message(error), FAILED)
+
+
+def _run(words: list[str]) -> int:
+    # Not through Group.main, which would answer an interrupt and a broken pipe in its own way.
+    command = build()
+    with command.make_context("dozor", words) as context:
+        command.invoke(context)
+    # What is still buffered must fail here if the reader has gone, not while Python shuts down.
+    sys.stdout.flush()
+    return 0
+
+
+def _wanted_language(words: Sequence[str]) -> str:
+    """Return the language before Click reads the words, since Click's help must speak it already."""
+    for word, following in pairwise([*words, ""]):
+        if word == "--lang":
+            return following
+        if word.startswith("--lang="):
+            return word.removeprefix("--lang=")
+    return language_from_environment(os.environ)
+
+
+def _usage_message(error: click.UsageError) -> str:
+    if error.ctx is None:
+        return error.format_message()
+    hint = _("See '{command} --help'.").format(command=error.ctx.command_path)
+    return f"{error.format_message().rstrip('.')}. {hint}"
+
+
+def _bug_message(error: Exception) -> str:
+    return _("unexpected {kind}: {text}. This is a bug; -vv logs the details for a report.").format(
+        kind=type(error).__name__, text=str(error).rstrip(".") or "-"
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(mask(message).split())
+    click.echo(f"dozor: {line}", err=True)
+    return code
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere: the pipe's reader has gone and wants no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

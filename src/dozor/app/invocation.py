@@ -1,0 +1,67 @@
+"""One call of the command: what its global options said, and the settings once they are needed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from dozor.app.settings import Loaded, Settings
+    from dozor.infra.logging import LogFormat
+
+_VERBOSE = {0: None, 1: "info"}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What the words before the command's name said; None is not said.
+
+    Args:
+        lang: Language of texts.
+        log_level: Least severity that is logged.
+        log_format: `text` or `json`.
+        config: YAML file with settings.
+        verbose: How often `-v` was given.
+    """
+
+    lang: str | None = None
+    log_level: str | None = None
+    log_format: LogFormat | None = None
+    config: Path | None = None
+    verbose: int = 0
+
+    @cached_property
+    def loaded(self) -> Loaded[Settings]:
+        """The settings and their origins; reading them also sets up logging and language.
+
+        Raises:
+            SettingsError: A setting is of no use.
+        """
+        from dozor.app.settings import Settings, load
+        from dozor.infra.logging import configure
+        from dozor.kernel.i18n import set_default_language
+
+        loaded = load(Settings, os.environ, config=self.config)
+        settings = loaded.settings
+        configure(
+            self.log_level or _VERBOSE.get(self.verbose, "debug") or settings.log_level,
+            self.log_format or settings.log_format,
+        )
+        language = self.lang or settings.lang
+        if language:
+            set_default_language(language)
+        return loaded
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, read at first use."""
+        return self.loaded.settings
+
+
+pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
+"""Gives a command its `Invocation` as first argument."""

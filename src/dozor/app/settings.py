@@ -1,0 +1,281 @@
+"""The program's settings: one typed tree, read from the environment, `.env` and a YAML file.
+
+What is said last wins: default, YAML file, `.env`, environment, command line. A setting's variable is its
+place in the tree, `DOZOR_TRAFFIC__WORKERS` for `traffic.workers`, unless the field names another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from dozor.features.threats.settings import ThreatsSettings
+from dozor.features.traffic.settings import TrafficSettings
+from dozor.infra.logging import LogFormat
+from dozor.kernel.errors import SettingsError
+from dozor.kernel.i18n import N_, _
+from dozor.kernel.masking import MASK, mask
+
+YAML_FILE = Path("dozor.yaml")
+ENV_FILE = Path(".env")
+
+_ADVICE = {
+    "bool_parsing": N_("use true or false"),
+    "bool_type": N_("use true or false"),
+    "dict_type": N_("use pairs, in a variable name=value,name=value"),
+    "greater_than_equal": N_("use {ge} or more"),
+    "int_from_float": N_("use a whole number"),
+    "int_parsing": N_("use a whole number"),
+    "int_type": N_("use a whole number"),
+    "ip": N_("use an address or a network such as 10.0.0.0/8"),
+    "less_than_equal": N_("use {le} or less"),
+    "list_type": N_("use a list, in a variable a,b"),
+    "literal_error": N_("use one of {expected}"),
+}
+"""The way out by Pydantic's kind of error; a kind that is missing here is told in Pydantic's words."""
+
+Place = tuple[str, ...]
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Every setting of the program; each feature brings its own branch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lang: Literal["en", "ru"] | None = Field(
+        None, description=N_("Language of texts; without it the locale decides.")
+    )
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        "warning",
+        description=N_("Least severity that is logged."),
+        json_schema_extra={"variable": "LOG_LEVEL"},
+    )
+    log_format: LogFormat = Field("text", description=N_("Form of log lines: text or json."))
+    traffic: TrafficSettings = Field(default_factory=TrafficSettings)
+    threats: ThreatsSettings = Field(default_factory=ThreatsSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One leaf of the tree: where it stands and what it is called outside."""
+
+    place: Place
+    field: FieldInfo
+
+    @property
+    def key(self) -> str:
+        """Its dotted name, as in YAML: `traffic.workers`."""
+        return ".".join(self.place)
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable: `DOZOR_TRAFFIC__WORKERS`."""
+        extra = self.field.json_schema_extra
+        named = extra.get("variable") if isinstance(extra, dict) else None
+        return str(named or "DOZOR_" + "__".join(self.place).upper())
+
+    @property
+    def help(self) -> str:
+        """What it is for, in English: the message id."""
+        if not self.field.description:
+            raise TypeError(f"The setting {self.key} lacks a description.")
+        return self.field.description
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value must not be shown."""
+        types = {self.field.annotation, *get_args(self.field.annotation)}
+        return bool(types & {SecretStr, SecretBytes})
+
+    @property
+    def container(self) -> type | None:
+        """`list` or `dict` when it holds several values, else None."""
+        origin = get_origin(self.field.annotation)
+        return origin if origin in (list, dict) else None
+
+
+@dataclass(slots=True)
+class Given:
+    """The values that somebody gave, and where: the source's name, and the name used there."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Place, tuple[str, str]] = field(default_factory=dict)
+
+    def put(self, place: Place, value: object, name: str, source: str) -> None:
+        """Note one value; a later one for the same place wins."""
+        branch = self.values
+        for step in place[:-1]:
+            branch = branch.setdefault(step, {})
+        branch[place[-1]] = value
+        self.origins[place] = (name, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[ModelT]):
+    """Settings and where each came from; a place that is missing in `origins` holds its default."""
+
+    settings: ModelT
+    origins: Mapping[Place, tuple[str, str]]
+
+
+def leaves(model: type[BaseModel], place: Place = ()) -> Iterator[Setting]:
+    """Yield every setting below `model`, in the order of their definition."""
+    for name, info in model.model_fields.items():
+        branch = info.annotation
+        if isinstance(branch, type) and issubclass(branch, BaseModel):
+            yield from leaves(branch, (*place, name))
+        else:
+            yield Setting((*place, name), info)
+
+
+def load(
+    model: type[ModelT], environ: Mapping[str, str], *, config: Path | None = None, folder: Path = Path()
+) -> Loaded[ModelT]:
+    """Read the settings tree `model`.
+
+    Args:
+        model: The tree, usually `Settings`.
+        environ: The environment.
+        config: YAML file; when None, `DOZOR_CONFIG` names it, else `dozor.yaml` is read if it exists.
+        folder: Where `.env` and `dozor.yaml` are looked for.
+
+    Raises:
+        SettingsError: A file cannot be read, a key is unknown, or values are of no use; names them all.
+    """
+    known = list(leaves(model))
+    given = Given()
+    _take_yaml(given, model, _yaml_path(environ, config, folder))
+    _take_variables(given, known, _env_file(folder / ENV_FILE), str(ENV_FILE))
+    _take_variables(given, known, environ, "environment")
+    try:
+        return Loaded(model.model_validate(given.values), given.origins)
+    except ValidationError as error:
+        secret = {setting.place for setting in known if setting.is_secret}
+        faults = [_fault(detail, given, secret) for detail in error.errors(include_url=False)]
+        raise SettingsError("; ".join(dict.fromkeys(faults)) + ".") from error
+
+
+def _yaml_path(environ: Mapping[str, str], config: Path | None, folder: Path) -> Path | None:
+    named = config or (Path(environ["DOZOR_CONFIG"]) if environ.get("DOZOR_CONFIG") else None)
+    if named and not named.is_file():
+        raise SettingsError(
+            _("Settings file '{path}' is not there.").format(path=named),
+            hint=_("Name another with --config or DOZOR_CONFIG."),
+        )
+    default = folder / YAML_FILE
+    return named or (default if default.is_file() else None)
+
+
+def _take_yaml(given: Given, model: type[BaseModel], path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        tree = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(
+            _("Settings file '{path}' cannot be read: {reason}.").format(path=path, reason=error.strerror),
+            hint=_("Name another with --config or DOZOR_CONFIG."),
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise SettingsError(
+            _("Settings file '{path}' is not YAML: see line {line}.").format(
+                path=path, line=mark.line + 1 if mark else 1
+            ),
+            hint=_("Write settings as 'name: value'."),
+        ) from error
+    _take_branch(given, model, {} if tree is None else tree, (), str(path))
+
+
+def _take_branch(given: Given, model: type[BaseModel], tree: object, place: Place, source: str) -> None:
+    if not isinstance(tree, dict):
+        raise SettingsError(
+            _("{name} in {source} holds no settings.").format(name=".".join(place) or "/", source=source),
+            hint=_("Write settings as 'name: value'."),
+        )
+    for name, value in tree.items():
+        info = model.model_fields.get(str(name))
+        if info is None:
+            raise _unknown(".".join((*place, str(name))), str(name), list(model.model_fields), source)
+        branch = info.annotation
+        if isinstance(branch, type) and issubclass(branch, BaseModel):
+            _take_branch(given, branch, {} if value is None else value, (*place, name), source)
+        else:
+            given.put((*place, name), value, ".".join((*place, name)), source)
+
+
+def _unknown(key: str, name: str, names: list[str], source: str) -> SettingsError:
+    near = get_close_matches(name, names, n=1)
+    hint = (
+        _("Did you mean '{name}'?").format(name=near[0])
+        if near
+        else _("Known here: {names}.").format(names=", ".join(names))
+    )
+    return SettingsError(_("{key} in {source} is no setting.").format(key=key, source=source), hint=hint)
+
+
+def _env_file(path: Path) -> Mapping[str, str]:
+    if not path.is_file():
+        return {}
+    return {
+        name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None
+    }
+
+
+def _take_variables(given: Given, known: list[Setting], values: Mapping[str, str], source: str) -> None:
+    for setting in known:
+        text = values.get(setting.variable, "")
+        # An empty variable is how a shell or a compose file says "not set".
+        if text:
+            given.put(setting.place, _several(text, setting.container), setting.variable, source)
+
+
+def _several(text: str, container: type | None) -> object:
+    """Split a variable's text: JSON, or `a,b` for a list and `a=b,c=d` for a mapping."""
+    if container is None:
+        return text
+    if text.lstrip()[:1] in "[{":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if container is list:
+        return parts
+    pairs = [part.partition("=") for part in parts]
+    return (
+        {name.strip(): value.strip() for name, equals, value in pairs} if all(p[1] for p in pairs) else text
+    )
+
+
+def _fault(detail: ErrorDetails, given: Given, secret: set[Place]) -> str:
+    """Say one fault as `LOG_LEVEL (environment) is 'loud': use one of debug, info`."""
+    loc = tuple(str(step) for step in detail["loc"])
+    place = next((loc[:end] for end in range(len(loc), 0, -1) if loc[:end] in given.origins), loc)
+    name, source = given.origins.get(place, (".".join(place), _("default")))
+    value = MASK if place in secret else mask(str(detail["input"]))
+    return _("{name} ({source}) is '{value}': {advice}").format(
+        name=name, source=source, value=value, advice=_advice(detail)
+    )
+
+
+def _advice(detail: ErrorDetails) -> str:
+    kind = "ip" if detail["type"].startswith("ip_") else detail["type"]
+    if kind not in _ADVICE:
+        return detail["msg"]
+    context = detail.get("ctx", {})
+    if kind == "literal_error":
+        # Pydantic joins the choices with an English word.
+        context = {"expected": context["expected"].replace(" or ", ", ")}
+    return _(_ADVICE[kind]).format(**context)

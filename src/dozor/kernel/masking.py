@@ -1,0 +1,78 @@
+"""Takes secrets out of what people and files get to see, by the secret's own look and by its name.
+
+Logs and error messages pass through here. It rather hides too much than too little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+
+MASK = "***"
+
+_SECRET_WORDS = frozenset(
+    {
+        "apikey", "auth", "authorization", "cookie", "cookies", "credential", "credentials", "jwt", "key",
+        "pass", "passphrase", "passwd", "password", "pwd", "secret", "secrets", "token",
+    }
+)  # fmt: skip
+_PUBLIC_WORDS = frozenset({"public"})
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+_NAMED = (
+    r"((?:api[_-]?key|access[_-]?key|credential|passphrase|passw(?:or)?d|pwd|secret|token)(?!s\b)"
+    r"[\w-]{0,20}[\"']?\s{0,3}[:=]\s{0,3})(?:\"[^\"]*\"|'[^']*'|[^\s\"'&,;]+)"
+)
+
+# Every repetition is bounded or starts behind a fixed text: a log line of 64 kB must not cost its square.
+_PATTERNS = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,30}KEY-----|\Z)", MASK),
+        # Telegram: the number names the bot and is public, the rest is its password.
+        (r"([0-9]{6,12}:)[A-Z0-9_-]{30,}", rf"\1{MASK}"),
+        (r"eyJ[A-Z0-9_-]{5,}\.[A-Z0-9_-]{2,}\.[A-Z0-9_-]*", MASK),
+        (r"(?:gh[opsru]_|github_pat_|glpat-|sk-|xox[abprs]-)[A-Z0-9_-]{16,}", MASK),
+        (r"(?:AKIA|ASIA)[A-Z0-9]{16}", MASK),
+        (r"(\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\"'\r\n]+", rf"\1{MASK}"),
+        (r"(\b(?:Basic|Bearer)\s{1,3})[A-Z0-9+/._~=-]{6,}", rf"\1{MASK}"),
+        # The user name may stay; the password may hold any sign but those that end an authority.
+        (r"(?<=://)([^\s/:@?#]*):[^\s/?#]*@", rf"\1:{MASK}@"),
+        (_NAMED, rf"\1{MASK}"),
+    )
+)
+
+
+def mask(text: str) -> str:
+    """Return `text` with `***` for what looks like a secret.
+
+    Known looks: private keys, Telegram bot tokens, JSON web tokens, tokens of code hosts, Slack and AI
+    services, AWS key ids, Authorization headers, passwords in URLs, and values named `token`, `password`,
+    `api_key` and the like in a query, a configuration line or JSON.
+    """
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def names_secret(name: str) -> bool:
+    """Tell whether a field of this name holds a secret: `BOT_TOKEN`, `apiKey`, `db-password`."""
+    words = {word.lower() for word in _WORDS.findall(name)}
+    return bool(words & _SECRET_WORDS) and not words & _PUBLIC_WORDS
+
+
+def mask_value(value: object) -> object:
+    """Return a copy of `value` without secrets: by name inside mappings and dataclasses, else by look.
+
+    Numbers, booleans and None stay what they are; anything else becomes text.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): MASK if names_secret(str(key)) else mask_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [mask_value(item) for item in value]
+    return mask(str(value))
