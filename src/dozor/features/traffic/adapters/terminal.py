@@ -47,6 +47,7 @@ _CHART_ROWS = 8
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _COLUMN_GAP = 3
 _WIDEST_STEP = 4
+_NARROWEST_CHART = 8
 _LONGEST_FORMAT = 20
 # A cell never shows more than the widest terminal; a 64 kB target must not be measured glyph by glyph.
 _LONGEST_CELL = 400
@@ -160,7 +161,7 @@ def _timeline(summary: Summary, width: int, *, coloured: bool) -> Text:
     strips = _strips(summary.timeline)
     gutter = max(len(text) for text in (*strips, *map(format_number, ticks)))
     margin = max((len(text) for text in map(_peak_name, strips.values())), default=0)
-    chart = _fitted(summary, width - gutter - margin - 4)
+    chart = _fitted(summary, max(width - gutter - margin - 4, _NARROWEST_CHART))
     text = Text(no_wrap=True, overflow="crop")
     text.append(
         _("Requests per {duration}").format(duration=format_duration(chart.step.total_seconds())),
@@ -334,7 +335,11 @@ def _lists(summary: Summary) -> list[RenderableType]:
         _top_list(_("Pages with errors"), summary.error_paths, [errors, requests], by=lambda row: row.errors),
         _top_list(_("Slow pages"), summary.slow_paths, [mean, requests], by=lambda row: row.seconds or 0.0),
     ]
-    return [each for each in [_statuses(summary), *lists, _rejects(summary), _sources(summary)] if each]
+    return [
+        each
+        for each in [_statuses(summary), *lists, _rejects(summary), _sources(summary)]
+        if each is not None
+    ]
 
 
 def _top_list(
