@@ -1,9 +1,24 @@
-"""What a report says: plain values, ready for a terminal, a page or JSON."""
+"""The words of traffic: bytes of a log, and what a report says of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Whole lines of a log; only the last chunk of a log may end without a line end.
+
+    Args:
+        data: The bytes, after decompression.
+        offset: Place of the first byte in the log, after decompression.
+        first_line: Number of the first line in the log, from 1.
+    """
+
+    data: bytes | bytearray | memoryview
+    offset: int
+    first_line: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ class Country(Protocol):
         """Look up each address.
 
         Args:
-            addresses: Distinct texts (string or string_view, no nulls), addresses in normal form;
-                host names and other texts may stand among them.
+            addresses: Texts, mostly distinct (string or string_view, no nulls): addresses in normal
+                form, and among them host names and other texts.
 
         Returns:
             A string array of the same length without nulls: ISO 3166-1 alpha-2, or empty for a

@@ -57,7 +57,9 @@ def find_lines(buffer: Buffer) -> Lines:
     start = np.concatenate([np.zeros(min(1, len(end)), np.int64), end[:-1] + 1])
     quotes_until = np.searchsorted(quotes, end)
     quotes_before = np.concatenate([np.zeros(min(1, len(end)), np.int64), quotes_until[:-1]])
-    returns = (end > start) & (text[np.maximum(end - 1, 0)] == ord("\r")) if len(end) else np.zeros(0, np.bool_)
+    returns = (
+        (end > start) & (text[np.maximum(end - 1, 0)] == ord("\r")) if len(end) else np.zeros(0, np.bool_)
+    )
     return Lines(buffer, start, end - returns, quotes, quotes_before, quotes_until - quotes_before)
 
 
@@ -101,7 +103,9 @@ def _segments(tokens: tuple[Token, ...]) -> list[list[Token]]:
     return segments
 
 
-def _cut_segment(buffer: Buffer, tokens: list[Token], low: Ints, high: Ints) -> tuple[dict[str, Spans], Bools]:
+def _cut_segment(
+    buffer: Buffer, tokens: list[Token], low: Ints, high: Ints
+) -> tuple[dict[str, Spans], Bools]:
     """Cut `low:high` of each line: known widths from the right, then from the left, one value takes the rest."""
     fields: dict[str, Spans] = {}
     fits: Bools = high >= low

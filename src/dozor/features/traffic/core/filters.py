@@ -191,7 +191,9 @@ def _regex(name: str, pattern: str) -> str:
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.PolarsError as error:
         raise UsageError(
-            _("Filter on '{name}': '{pattern}' is not a regular expression.").format(name=name, pattern=pattern),
+            _("Filter on '{name}': '{pattern}' is not a regular expression.").format(
+                name=name, pattern=pattern
+            ),
             hint=_("Escape special signs with a backslash, or compare with = instead of ~."),
         ) from error
     return pattern
@@ -207,7 +209,9 @@ def _unknown_field(name: str) -> UsageError:
     fields = ", ".join(filter_fields())
     return UsageError(
         _("There is no field '{name}' to filter on.").format(name=name),
-        hint=_("Did you mean '{near}'?").format(near=near[0]) if near else _("Fields: {names}.").format(names=fields),
+        hint=_("Did you mean '{near}'?").format(near=near[0])
+        if near
+        else _("Fields: {names}.").format(names=fields),
     )
 
 

@@ -22,6 +22,7 @@ class Kind(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    ERROR_LOG = "error_log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,9 @@ FORMAT_STRINGS: Mapping[str, str] = {
     '"$http_referer" "$http_user_agent"',
 }
 """Formats known by name. `combined` and `common` are Apache's too; `forwarded` is nginx's packaged `main`."""
+
+ERROR_LOG = Format("error", Kind.ERROR_LOG)
+"""nginx's error log: no requests, but messages; see `core/errorlog.py`."""
 
 JSON_VARIABLES = (
     "remote_addr",
@@ -160,13 +164,15 @@ def find_format(text: str, json_fields: Mapping[str, str] | None = None) -> Form
     """
     if text == "json":
         return json_format(json_fields)
+    if text == ERROR_LOG.name:
+        return ERROR_LOG
     if text in FORMAT_STRINGS:
         return compile_format(FORMAT_STRINGS[text], name=text)
     if "$" in text:
         return compile_format(text)
     if "%" in text:
         return compile_format(_from_apache(text))
-    known = [*FORMAT_STRINGS, "json", "auto"]
+    known = [*FORMAT_STRINGS, "json", ERROR_LOG.name, "auto"]
     near = get_close_matches(text, known, 1)
     raise UsageError(
         _("Log format '{text}' is not known.").format(text=text),
@@ -233,7 +239,9 @@ def _from_apache(text: str) -> str:
     plain = text.replace('\\"', '"')
     translated = _APACHE_DIRECTIVE.sub(lambda match: _APACHE[match.group()], plain)
     translated = re.sub(r"%[<>]?(?:\{([\w-]+)\})?(\w)", r"${other_\2_\1}", translated)
-    return re.sub(r"\{other_([^}]*)\}", lambda match: "{other_" + re.sub(r"\W", "_", match[1]) + "}", translated)
+    return re.sub(
+        r"\{other_([^}]*)\}", lambda match: "{other_" + re.sub(r"\W", "_", match[1]) + "}", translated
+    )
 
 
 def _require_record(text: str, variables: tuple[str, ...]) -> None:
@@ -243,7 +251,9 @@ def _require_record(text: str, variables: tuple[str, ...]) -> None:
                 _("Log format '{text}' has no {names}, so no request can be made of its lines.").format(
                     text=text, names=_(" or ").join(f"${name}" for name in choices)
                 ),
-                hint=_("Add it to the format, or name a known one: {names}.").format(names=", ".join(FORMAT_STRINGS)),
+                hint=_("Add it to the format, or name a known one: {names}.").format(
+                    names=", ".join(FORMAT_STRINGS)
+                ),
             )
 
 

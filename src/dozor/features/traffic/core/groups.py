@@ -29,7 +29,9 @@ class Groups:
         budget: Bytes that merged groups may take in memory.
     """
 
-    def __init__(self, name: str, keys: Sequence[str], merge: Sequence[pl.Expr], spill: Spill, budget: int) -> None:
+    def __init__(
+        self, name: str, keys: Sequence[str], merge: Sequence[pl.Expr], spill: Spill, budget: int
+    ) -> None:
         self._name = name
         self._keys = list(keys)
         self._merge = list(merge)
@@ -73,7 +75,9 @@ class Groups:
     def _flush(self) -> None:
         for frame in self._pending:
             part = (frame.select(pl.struct(self._keys).hash(_HASH_SEED)).to_series() % PARTS).alias("part")
-            for (number,), rows in frame.with_columns(part).partition_by("part", as_dict=True, include_key=False).items():
+            for (number,), rows in (
+                frame.with_columns(part).partition_by("part", as_dict=True, include_key=False).items()
+            ):
                 self._spill.write(self._name, int(number), rows)
         self._pending = []
         self._pending_size = self._merged_size = 0

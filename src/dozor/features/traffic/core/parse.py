@@ -10,18 +10,29 @@ request may be anything. Blank lines are ignored. Every other line is rejected w
 from __future__ import annotations
 
 import codecs
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from dozor.columns.batches import column_to_arrow, join_batches
 from dozor.columns.record import PARSED, REJECT
 from dozor.columns.spans import Bools, Buffer, Ints, Spans, as_integers, as_seconds, as_text
 from dozor.features.traffic.core.cut import Lines, cut, find_lines
-from dozor.features.traffic.core.formats import FORMAT_STRINGS, Format, Kind, compile_format, group_name, json_format
+from dozor.features.traffic.core.formats import (
+    ERROR_LOG,
+    FORMAT_STRINGS,
+    Format,
+    Kind,
+    compile_format,
+    group_name,
+    json_format,
+)
 from dozor.features.traffic.core.jsonlines import read_json_lines
-from dozor.features.traffic.core.request import split_request, split_target
+from dozor.features.traffic.core.request import split_request, split_target, whole_requests
 from dozor.features.traffic.core.times import parse_epoch, parse_iso8601, parse_time_local
 
 REASONS = ("", "fields", "json", "time", "status", "bytes", "client")
@@ -32,6 +43,7 @@ REJECTED_RAW_BYTES = 2_048
 
 _FIELDS, _JSON, _TIME, _STATUS, _BYTES, _CLIENT = range(1, 7)
 _SAMPLE_LINES = 100
+_ERROR_LINE = re.compile(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d+#\d+: ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,9 @@ class Parsed:
     rejects: pa.RecordBatch
 
 
-def parse(data: bytes | bytearray | memoryview, format_: Format, *, offset: int = 0, first_line: int = 1) -> Parsed:
+def parse(
+    data: bytes | bytearray | memoryview, format_: Format, *, offset: int = 0, first_line: int = 1
+) -> Parsed:
     """Parse whole lines of one log.
 
     Args:
@@ -74,7 +88,9 @@ def parse(data: bytes | bytearray | memoryview, format_: Format, *, offset: int 
     return _with_rest(quick, raw, rest, number, place, format_)
 
 
-def _with_rest(quick: pa.RecordBatch, raw: Spans, rest: Bools, number: Ints, place: Ints, format_: Format) -> Parsed:
+def _with_rest(
+    quick: pa.RecordBatch, raw: Spans, rest: Bools, number: Ints, place: Ints, format_: Format
+) -> Parsed:
     """Join the quickly cut records with those of the remaining lines, in the order of the lines."""
     spans = raw.take(rest)
     fields, fits = _match(spans, format_)
@@ -85,23 +101,32 @@ def _with_rest(quick: pa.RecordBatch, raw: Spans, rest: Bools, number: Ints, pla
     reasons[rest] = broken
     good = broken == 0
     slow = _batch(columns, number[rest][good], place[rest][good], keep=reason == 0)
-    return Parsed(_merge(quick, slow), _rejects(raw, number, place, reasons))
+    return Parsed(join_batches([quick, slow], PARSED, order="line"), _rejects(raw, number, place, reasons))
 
 
-def detect_format(data: bytes, json_fields: dict[str, str] | None = None) -> Format:
+def detect_format(
+    data: bytes | bytearray | memoryview, json_fields: Mapping[str, str] | None = None
+) -> Format:
     """The known format that most of the first lines and of lines spread over `data` fit.
 
     When none fits, `combined`: its rejects then say so line by line.
     """
-    sample = _sample(data)
-    candidates = [json_format(json_fields), *(compile_format(text, name) for name, text in FORMAT_STRINGS.items())]
+    sample = _sample(bytes(data))
+    candidates = [
+        json_format(json_fields),
+        *(compile_format(text, name) for name, text in FORMAT_STRINGS.items()),
+    ]
     fitting = [len(parse(sample, candidate).records) for candidate in candidates]
     best = int(np.argmax(fitting))
-    return candidates[best] if fitting[best] else candidates[1]
+    if fitting[best]:
+        return candidates[best]
+    return ERROR_LOG if _ERROR_LINE.search(sample) else compile_format(FORMAT_STRINGS["combined"], "combined")
 
 
 def _sample(data: bytes) -> bytes:
-    lines = [line for line in bytes(data).split(b"\n", 4 * _SAMPLE_LINES)[: 4 * _SAMPLE_LINES] if line.strip()]
+    lines = [
+        line for line in bytes(data).split(b"\n", 4 * _SAMPLE_LINES)[: 4 * _SAMPLE_LINES] if line.strip()
+    ]
     for place in np.linspace(0, len(data), _SAMPLE_LINES, endpoint=False).astype(int):
         start = data.find(b"\n", int(place)) + 1
         end = data.find(b"\n", start)
@@ -154,6 +179,7 @@ def _match(lines: Spans, format_: Format) -> tuple[dict[str, Spans], Bools]:
     text = pl.Series("line", as_text(lines))
     if format_.kind is Kind.JSON:
         frame, fits = read_json_lines(text, format_.keys)
+        frame = whole_requests(frame)
     else:
         frame, fits = _match_text(text, format_)
     return {name: Spans.of(frame[name].to_arrow()) for name in frame.columns}, fits
@@ -221,7 +247,11 @@ def _columns(fields: dict[str, Spans], raw: Spans) -> tuple[dict[str, pa.Array],
 def _time(fields: dict[str, Spans], n: int) -> tuple[Ints, Bools]:
     """Milliseconds of the first time variable that reads, the most precise kind first."""
     millis, good = np.zeros(n, np.int64), np.zeros(n, np.bool_)
-    for name, read in (("msec", parse_epoch), ("time_iso8601", parse_iso8601), ("time_local", parse_time_local)):
+    for name, read in (
+        ("msec", parse_epoch),
+        ("time_iso8601", parse_iso8601),
+        ("time_local", parse_time_local),
+    ):
         if name in fields and not good.all():
             value, valid = read(fields[name])
             millis = np.where(~good & valid, value, millis)
@@ -231,24 +261,12 @@ def _time(fields: dict[str, Spans], n: int) -> tuple[Ints, Bools]:
 
 def _batch(columns: dict[str, pa.Array], number: Ints, place: Ints, *, keep: Bools) -> pa.RecordBatch:
     """A `PARSED` batch of the kept rows; `number` and `place` are of these rows already."""
+    known = dict(columns)
     if not keep.all():
-        mask = pa.array(keep)
-        columns = {name: column.filter(mask) for name, column in columns.items()}
-    known = {**columns, "line": pa.array(number), "line_offset": pa.array(place)}
+        kept = pl.DataFrame(columns).filter(pl.Series(keep))
+        known = {name: column_to_arrow(kept[name], PARSED.field(name).type) for name in columns}
+    known |= {"line": pa.array(number), "line_offset": pa.array(place)}
     return pa.RecordBatch.from_arrays([known[name] for name in PARSED.names], schema=PARSED)
-
-
-def _merge(quick: pa.RecordBatch, slow: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows of both in the order of their lines."""
-    if not len(slow):
-        return quick
-    if not len(quick):
-        return slow
-    merged = pl.concat([pl.DataFrame(quick), pl.DataFrame(slow)]).sort("line", maintain_order=True)
-    return pa.RecordBatch.from_arrays(
-        [merged[name].rechunk().to_arrow(compat_level=pl.CompatLevel.newest()).cast(PARSED.field(name).type) for name in PARSED.names],
-        schema=PARSED,
-    )
 
 
 def _rejects(raw: Spans, number: Ints, place: Ints, reasons: Ints) -> pa.RecordBatch:

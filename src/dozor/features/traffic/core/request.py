@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import polars as pl
 
 from dozor.columns.spans import Bools, Ints, Spans
 
@@ -26,7 +27,7 @@ def split_request(fields: Mapping[str, Spans], n: int) -> tuple[Spans, Spans, Sp
 
     Takes `request`, or `request_method`, `request_uri` (or `uri` and `args`) and `server_protocol`.
     """
-    if "request" in fields and not _separate(fields):
+    if "request" in fields:
         return _split_line(fields["request"])
     target = fields.get("request_uri", Spans.empty(n))
     method = fields.get("request_method", Spans.empty(n)).without_dashes()
@@ -35,10 +36,21 @@ def split_request(fields: Mapping[str, Spans], n: int) -> tuple[Spans, Spans, Sp
     return method, target, _blank_where(protocol, junk), junk
 
 
-def _separate(fields: Mapping[str, Spans]) -> bool:
-    """JSON logs name all variables; those that no line holds have only empty values."""
-    whole, apart = fields["request"], fields.get("request_uri")
-    return apart is not None and not whole.length.any() and bool(apart.length.any())
+def whole_requests(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of JSON lines with either `request` or its parts, never both.
+
+    When lines of both kinds are mixed, the parts are put together to a request line.
+    """
+    if "request" not in frame.columns or "request_uri" not in frame.columns:
+        return frame
+    whole = frame["request"]
+    if whole.null_count() == len(whole):
+        return frame.drop("request")
+    parts = [part for part in ("request_method", "request_uri", "server_protocol") if part in frame.columns]
+    joined = pl.when(pl.col("request_uri").is_not_null()).then(
+        pl.concat_str(parts, separator=" ", ignore_nulls=True)
+    )
+    return frame.with_columns(pl.coalesce("request", joined)).drop(parts)
 
 
 def _split_line(request: Spans) -> tuple[Spans, Spans, Spans, Bools]:
@@ -56,7 +68,12 @@ def _split_line(request: Spans) -> tuple[Spans, Spans, Spans, Bools]:
     good: Bools = has_method & (target_length > 0) & ((version > 0) | old)
     method = Spans(buffer, start, np.where(good, word, 0))
     target = Spans(buffer, np.where(good, target_start, start), np.where(good, target_length, length))
-    protocol = Spans(buffer, start + length - version + 1, np.where(good & (version > 0), version - 1, 0))
+    has_version = good & (version > 0)
+    protocol = Spans(
+        buffer,
+        np.where(has_version, start + length - version + 1, start),
+        np.where(has_version, version - 1, 0),
+    )
     return method, target, protocol, ~good
 
 

@@ -35,7 +35,9 @@ MAX_STEPS = 120
 """Steps of a time line at the most."""
 
 _STEPS = [timedelta(minutes=m) for m in (1, 2, 5, 10, 15, 30)]
-_STEPS += [timedelta(hours=h) for h in (1, 2, 3, 6, 12)] + [timedelta(days=d) for d in (1, 2, 7, 14, 30, 90, 365)]
+_STEPS += [timedelta(hours=h) for h in (1, 2, 3, 6, 12)] + [
+    timedelta(days=d) for d in (1, 2, 7, 14, 30, 90, 365)
+]
 _MINUTE_MS = 60_000
 _MIN_TIMED = 10  # fewer requests say nothing of a page's usual time
 _EXAMPLE_CHARS = 1_000
@@ -60,7 +62,10 @@ _ATTACKER_MERGE = [
     pl.col("first").min(),
     pl.col("last").max(),
     pl.col("classes").explode().unique().sort(),
-    *(pl.col(name).sort_by("score", descending=True).first() for name in ("example", "decoded", "matched", "rule")),
+    *(
+        pl.col(name).sort_by("score", descending=True).first()
+        for name in ("example", "decoded", "matched", "rule")
+    ),
     pl.col("score").max(),
 ]
 
@@ -84,7 +89,11 @@ def partial_summary(records: pa.RecordBatch, source: str) -> Partial:
     if not len(frame):
         return Partial(source, 0, 0, 0, None, None, {})
     is_error = (pl.col("status") >= 400).cast(pl.Int64)
-    counts = [pl.len().cast(pl.Int64).alias("requests"), pl.col("bytes").sum(), is_error.sum().alias("errors")]
+    counts = [
+        pl.len().cast(pl.Int64).alias("requests"),
+        pl.col("bytes").sum(),
+        is_error.sum().alias("errors"),
+    ]
     timed = [
         pl.col("request_time").cast(pl.Float64).sum().alias("seconds"),
         pl.col("request_time").count().cast(pl.Int64).alias("timed"),
@@ -190,7 +199,8 @@ class Summariser:
             return Groups(name, keys, merge, spill, budget // _SHARES.get(name, 16))
 
         self._groups = {
-            name: groups(name, ["value"], _COUNTS + (_TIMED if name == "paths" else [])) for name in _DIMENSIONS
+            name: groups(name, ["value"], _COUNTS + (_TIMED if name == "paths" else []))
+            for name in _DIMENSIONS
         }
         self._groups["minutes"] = groups(
             "minutes", ["minute", "status"], [pl.col("requests", "bytes", "attacks").sum()]
@@ -265,7 +275,8 @@ class Summariser:
             reject_reasons=dict(sorted(self._rejects.reasons.items(), key=lambda item: (-item[1], item[0]))),
             reject_examples=tuple(self._rejects.examples),
             sources=tuple(
-                Source(name, count.format, count.requests, count.rejected) for name, count in self._sources.items()
+                Source(name, count.format, count.requests, count.rejected)
+                for name, count in self._sources.items()
             ),
             seconds=seconds,
             errors=errors,
@@ -278,7 +289,9 @@ class Summariser:
 class _Tops:
     """The top rows by several measures in one walk over complete groups, and how many groups there are."""
 
-    def __init__(self, frames: Iterable[pl.DataFrame], tops: Mapping[str, int], keep: Sequence[str] = ()) -> None:
+    def __init__(
+        self, frames: Iterable[pl.DataFrame], tops: Mapping[str, int], keep: Sequence[str] = ()
+    ) -> None:
         self.distinct = 0
         self.kept: dict[str, int] = {}
         self._best: dict[str, pl.DataFrame] = {}
@@ -344,7 +357,8 @@ def _by_status(steps: pl.DataFrame | None) -> dict[str, int]:
 def _classes(frames: Iterable[pl.DataFrame]) -> tuple[tuple[AttackRow, ...], tuple[AttackRow, ...]]:
     """Rows of the attacks and of the weak signs; a client is counted once in each class."""
     parts = [
-        frame.group_by("class", "attack").agg(pl.col("requests").sum(), pl.len().alias("groups")) for frame in frames
+        frame.group_by("class", "attack").agg(pl.col("requests").sum(), pl.len().alias("groups"))
+        for frame in frames
     ]
     if not parts:
         return (), ()
@@ -397,7 +411,10 @@ def _timeline(minutes: pl.DataFrame | None) -> tuple[timedelta, tuple[Bucket, ..
         timeline.append(
             Bucket(
                 _moment(number * width * _MINUTE_MS) or datetime.min.replace(tzinfo=UTC),
-                *(counts[name] for name in ("requests", "bytes", "ok", "client_errors", "server_errors", "attacks")),
+                *(
+                    counts[name]
+                    for name in ("requests", "bytes", "ok", "client_errors", "server_errors", "attacks")
+                ),
             )
         )
     return step, tuple(timeline)
