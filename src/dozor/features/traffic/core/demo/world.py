@@ -157,12 +157,13 @@ def addresses(rng: np.random.Generator, blocks: Sequence[str]) -> list[str]:
 def weighted(rng: np.random.Generator, weights: Sequence[float], count: int) -> Ints:
     """`count` positions in `weights`, each as often as its weight says."""
     cumulative: Floats = np.cumsum(weights)
-    return np.searchsorted(cumulative, rng.random(count) * cumulative[-1]).astype(np.int64)
+    draws: Floats = rng.random(count) * cumulative[-1]
+    return np.searchsorted(cumulative, draws).astype(np.int64)
 
 
 def popular(rng: np.random.Generator, size: int | Ints, count: int) -> Ints:
     """`count` positions below `size`, the first ones far more often (a power law)."""
-    return (np.asarray(size) * rng.random(count) ** 2.5).astype(np.int64)
+    return np.asarray(size * rng.random(count) ** 2.5).astype(np.int64)
 
 
 def spread(rng: np.random.Generator, start: int, count: int, gap: float) -> Ints:
