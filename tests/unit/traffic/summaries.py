@@ -10,6 +10,7 @@ from dozor.features.traffic.model import (
     Attacker,
     AttackRow,
     Bucket,
+    ErrorRow,
     Reject,
     Source,
     Summary,
@@ -160,6 +161,16 @@ def busy() -> Summary:
             Source("/var/log/nginx/access.log.1.gz", "combined", 4_000, 0),
         ),
         seconds=0.42,
+        errors=(
+            ErrorRow(
+                "error",
+                "upstream timed out (N: Connection timed out) while reading response header from upstream",
+                276,
+                START + timedelta(hours=15),
+                START + timedelta(hours=15, minutes=29),
+            ),
+            ErrorRow("warn", "an upstream response is buffered to a temporary file", 12, START, START),
+        ),
     )
 
 
@@ -254,6 +265,7 @@ def hostile() -> Summary:
         reject_reasons=dict.fromkeys(HOSTILE, 2),
         reject_examples=tuple(Reject(text, 1, text, text) for text in HOSTILE),
         sources=tuple(Source(text, text, 3, 2) for text in HOSTILE),
+        errors=tuple(ErrorRow(text, text, 2, START, START) for text in HOSTILE),
     )
 
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dozor.features.traffic.adapters.scales import TimeTick, count_ticks, time_ticks
 from dozor.features.traffic.adapters.words import (
+    GRAVE_LEVELS,
     Excerpt,
     attack_name,
     count_by_class,
@@ -290,6 +291,7 @@ def _lists(summary: Summary) -> list[BarList]:
     whole = summary.requests
     lists = [
         _statuses(summary),
+        _errors(summary),
         _by_requests(_("Pages"), summary.top_paths, whole),
         _by_errors(_("Pages with errors"), summary.error_paths),
         _by_time(_("Slow pages"), summary.slow_paths),
@@ -350,6 +352,20 @@ def _statuses(summary: Summary) -> BarList:
         for code, count in sorted(summary.status.items())
     ]
     return BarList(_("Statuses"), [_("requests"), "%"], rows)
+
+
+def _errors(summary: Summary) -> BarList:
+    rows = [
+        Row(
+            _value(row.message),
+            row.count,
+            [format_number(row.count)],
+            "bad" if row.level in GRAVE_LEVELS else "accent",
+            _value(row.level),
+        )
+        for row in summary.errors
+    ]
+    return BarList(_("Messages of the server"), [_("lines")], rows)
 
 
 def _methods(summary: Summary) -> BarList:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from dozor.features.traffic.adapters.scales import count_ticks, time_ticks
 from dozor.features.traffic.adapters.words import (
+    GRAVE_LEVELS,
     Excerpt,
     Tone,
     attack_name,
@@ -74,7 +75,8 @@ def render(summary: Summary, console: Console) -> None:
 
 
 def _blocks(summary: Summary, console: Console) -> Iterator[RenderableType]:
-    width, coloured = console.width, console.color_system is not None
+    width = console.width
+    coloured = console.color_system is not None and not console.no_color
     yield _head(summary)
     yield _verdict(summary)
     if summary.requests:
@@ -335,11 +337,8 @@ def _lists(summary: Summary) -> list[RenderableType]:
         _top_list(_("Pages with errors"), summary.error_paths, [errors, requests], by=lambda row: row.errors),
         _top_list(_("Slow pages"), summary.slow_paths, [mean, requests], by=lambda row: row.seconds or 0.0),
     ]
-    return [
-        each
-        for each in [_statuses(summary), *lists, _rejects(summary), _sources(summary)]
-        if each is not None
-    ]
+    lists = [_statuses(summary), _errors(summary), *lists, _rejects(summary), _sources(summary)]
+    return [each for each in lists if each is not None]
 
 
 def _top_list(
@@ -367,6 +366,22 @@ def _statuses(summary: Summary) -> RenderableType | None:
         style = {"4": _WARN, "5": _BAD}.get(code[:1], _ACCENT)
         name = Text.assemble(printable(code), "  ", (status_name(code), _MUTED))
         table.add_row(name, _bar(count, peak, style), format_number(count), share(count, summary.requests))
+    return table
+
+
+def _errors(summary: Summary) -> RenderableType | None:
+    if not summary.errors:
+        return None
+    table = _list_table(_("Messages of the server"), _("level"), _("lines"))
+    peak = max(row.count for row in summary.errors)
+    for row in summary.errors:
+        style = _BAD if row.level in GRAVE_LEVELS else _ACCENT
+        table.add_row(
+            Text(shorten(shown(row.message), _LONGEST_CELL)),
+            _bar(row.count, peak, style),
+            Text(shown(row.level)),
+            format_number(row.count),
+        )
     return table
 
 

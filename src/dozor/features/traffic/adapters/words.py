@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
+from typing import NamedTuple
 
 from dozor.features.traffic.model import Summary
 from dozor.kernel.i18n import _, format_number, format_percent, ngettext
@@ -18,6 +19,9 @@ REJECTED_SHARE = 0.05
 
 SERVER_ERROR_SHARE = 0.01
 """From this share of 5xx answers on, the server errors are told as a problem."""
+
+GRAVE_LEVELS = frozenset({"crit", "alert", "emerg"})
+"""Levels of nginx's error log at which the server itself is in trouble, not one request."""
 
 _SMALLEST_SHARE = 0.001
 
@@ -48,8 +52,7 @@ class Statement:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Excerpt:
+class Excerpt(NamedTuple):
     """A piece of a log's text around the part that a rule matched."""
 
     before: str
@@ -81,7 +84,7 @@ def shorten(text: str, limit: int) -> str:
 
 
 def excerpt(text: str, matched: str, limit: int) -> Excerpt:
-    """At most about `limit` characters of `text` around the first place of `matched`.
+    """At most `limit` characters of `text` around the first place of `matched`.
 
     When `matched` does not occur in `text`, the excerpt is the beginning and nothing is marked.
     """
@@ -120,7 +123,14 @@ def attack_name(attack_class: str) -> str:
 
 def reject_name(reason: str) -> str:
     """Why lines were rejected, for people; an unknown reason is its own name."""
-    names = {"fields": _("the fields do not fit the format"), "time": _("the time cannot be read")}
+    names = {
+        "fields": _("the fields do not fit the format"),
+        "json": _("the JSON is broken"),
+        "time": _("the time cannot be read"),
+        "status": _("the status is no number"),
+        "bytes": _("the size is no number"),
+        "client": _("the client is missing"),
+    }
     return names.get(reason) or shown(reason)
 
 
@@ -160,9 +170,14 @@ def count_by_class(summary: Summary) -> dict[str, int]:
 
 def verdict(summary: Summary) -> list[Statement]:
     """Whether something is wrong, in sentences, the worst first."""
-    if not summary.requests and not summary.rejected:
+    statements = [
+        *_about_attacks(summary),
+        *_about_errors(summary),
+        *_about_error_logs(summary),
+        *_about_rejects(summary),
+    ]
+    if not statements:
         return [Statement(Tone.NOTE, _("There are no requests in this log."))]
-    statements = [*_about_attacks(summary), *_about_errors(summary), *_about_rejects(summary)]
     return sorted(statements, key=lambda statement: list(Tone).index(statement.tone))
 
 
@@ -192,6 +207,14 @@ def _about_errors(summary: Summary) -> list[Statement]:
     ).format(count=format_number(errors), share=share(errors, summary.requests))
     tone = Tone.BAD if errors >= SERVER_ERROR_SHARE * summary.requests else Tone.NOTE
     return [Statement(tone, text)]
+
+
+def _about_error_logs(summary: Summary) -> list[Statement]:
+    grave = [row for row in summary.errors if row.level in GRAVE_LEVELS]
+    if not grave:
+        return []
+    text = _("The server reports: {message}").format(message=shorten(printable(grave[0].message), 200))
+    return [Statement(Tone.BAD, text)]
 
 
 def _about_rejects(summary: Summary) -> list[Statement]:
