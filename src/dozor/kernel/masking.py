@@ -22,7 +22,7 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 _NAMED = (
     r"((?:api[_-]?key|access[_-]?key|credential|passphrase|passw(?:or)?d|pwd|secret|token)(?!s\b)"
-    r"[\w-]{0,20}[\"']?\s{0,3}[:=]\s{0,3})(?:\"[^\"]*\"|'[^']*'|[^\s\"'&,;]+)"
+    r"[\w-]{0,20}[\"']?\s{0,3}[:=]\s{0,3})(?:\"[^\"\r\n]*\"?|'[^'\r\n]*'?|[^\s\"'&,;]+)"
 )
 
 # Every repetition is bounded or starts behind a fixed text: a log line of 64 kB must not cost its square.
@@ -32,7 +32,7 @@ _PATTERNS = tuple(
         (r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,30}KEY-----|\Z)", MASK),
         # Telegram: the number names the bot and is public, the rest is its password.
         (r"([0-9]{6,12}:)[A-Z0-9_-]{30,}", rf"\1{MASK}"),
-        (r"eyJ[A-Z0-9_-]{5,}\.[A-Z0-9_-]{2,}\.[A-Z0-9_-]*", MASK),
+        (r"eyJ[A-Z0-9_-]{5,500}+\.[A-Z0-9_-]{2,}\.[A-Z0-9_-]*", MASK),
         (r"(?:gh[opsru]_|github_pat_|glpat-|sk-|xox[abprs]-)[A-Z0-9_-]{16,}", MASK),
         (r"(?:AKIA|ASIA)[A-Z0-9]{16}", MASK),
         (r"(\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\"'\r\n]+", rf"\1{MASK}"),
