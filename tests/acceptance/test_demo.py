@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from click.testing import CliRunner, Result
 
-from dozor.features.traffic.cli_demo import build_demo_command
+from dozor.features.traffic.cli.demo import build_demo_command
 from dozor.kernel.errors import JobError, UsageError
 
 FILES: Final = ("access.log", "error.log", "labels.jsonl")
@@ -153,7 +153,7 @@ def test_live_lines_do_not_mix_two_formats_in_a_file(tmp_path: Path) -> None:
 
 
 LIVE: Final = """
-from dozor.features.traffic.cli_demo import build_demo_command
+from dozor.features.traffic.cli.demo import build_demo_command
 build_demo_command(dict)(["traffic", "--out", {out!r}, "--rate", "100/s"])
 """
 
