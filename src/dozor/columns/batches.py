@@ -37,7 +37,7 @@ def filter_batch(batch: pa.RecordBatch, keep: Bools | pl.Series) -> pa.RecordBat
 
 
 def join_batches(batches: Sequence[pa.RecordBatch], schema: pa.Schema, *, order: str) -> pa.RecordBatch:
-    """All rows of one or more batches in ascending order of the column `order`; equal ones stay as they came."""
+    """All rows of one or more batches, ascending by the column `order`; equal ones stay as they came."""
     filled = [batch for batch in batches if len(batch)]
     if len(filled) <= 1:
         return (filled or batches)[0]

@@ -14,7 +14,7 @@ numbers are null. Empty and missing are one thing in web logs.
 | line_offset | int64 | byte offset of the line in its source, after decompression |
 | raw | string_view | the line as written, without its line end |
 | ts | timestamp[ms, UTC] | when the server logged the request; never null |
-| client | string_view | peer address, host name or `unix:`; after enrich the real client behind trusted proxies, addresses in normal form |
+| client | string_view | peer; after enrich the real client behind trusted proxies, in normal form |
 | user | string_view | authenticated user |
 | method | string_view | as written; empty for junk that is no request line |
 | target | string_view | the request target as written; for junk the raw text |

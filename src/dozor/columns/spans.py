@@ -28,6 +28,7 @@ Ints = NDArray[np.int64]
 _INLINE = 12  # an Arrow view holds values of up to 12 bytes by itself
 _DASH = ord("-")
 _ZERO = ord("0")
+_NINE = 9
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def as_integers(spans: Spans, *, width: int = 18) -> tuple[Ints, Bools]:
     columns = max(1, min(longest, width))
     digits = spans.buffer.windows(spans.start, columns).astype(np.int64) - _ZERO
     inside = np.arange(columns) < length[:, None]
-    valid = (((digits >= 0) & (digits <= 9)) | ~inside).all(1) & (length > 0) & (length <= width)
+    valid = (((digits >= 0) & (digits <= _NINE)) | ~inside).all(1) & (length > 0) & (length <= width)
     value = np.zeros(len(spans), np.int64)
     for column in range(columns):
         value = np.where(inside[:, column], value * 10 + digits[:, column], value)

@@ -43,8 +43,8 @@ def _reason(line: str, format_: Format = _COMBINED) -> str:
 
 def test_all_fields_of_a_line_are_read() -> None:
     line = (
-        '2001:db8::1 - ann [17/May/2015:13:05:03 +0300] "POST /a/b?c=d?e HTTP/2.0" 404 1048576 "https://x.example/?q" '
-        '"Mozilla/5.0 (X11)" "10.0.0.1, 192.0.2.1" rt=0.250 ut="0.100, 0.150"'
+        '2001:db8::1 - ann [17/May/2015:13:05:03 +0300] "POST /a/b?c=d?e HTTP/2.0" 404 1048576 '
+        '"https://x.example/?q" "Mozilla/5.0 (X11)" "10.0.0.1, 192.0.2.1" rt=0.250 ut="0.100, 0.150"'
     )
     assert _one(line, find_format("main")) == {
         "line": 1,
@@ -332,7 +332,7 @@ def test_many_broken_json_lines_leave_the_others_whole() -> None:
         (_LINE[: _LINE.index(' "-"')], "common"),
         (f"www.example.org:443 {_LINE}", "vhost_combined"),
         (_json_line(), "json"),
-        ("2015/05/17 10:05:03 [error] 7#7: *1 open() failed", "error"),
+        ("2015/05/17 10:05:03 [error] 7#7: *1 open() failed", "nginx-error"),
         ("what is this", "combined"),
         ("", "combined"),
     ],

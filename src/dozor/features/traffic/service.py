@@ -67,6 +67,9 @@ class Pipeline:
         """Records (schema `columns.record.RECORD`) that pass the filters, and all rejects.
 
         Args:
+            chunk: Whole lines.
+            format_: How they are written.
+            filters: Which records to keep.
             seconds: Time by stage; what this call took is added.
         """
         started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,15 @@ def to_dict(summary: Summary) -> dict[str, Any]:
     return report
 
 
-def to_json(summary: Summary) -> str:
-    """The report as JSON text in ASCII, without a line end.
+def to_json(summary: Summary, stages: Mapping[str, float] | None = None) -> str:
+    """The report as JSON text in ASCII, without a line end; with the seconds by stage if given.
 
     ASCII keeps the control and direction marks of a hostile log from reaching a terminal.
     """
-    return json.dumps(to_dict(summary), indent=2)
+    report = to_dict(summary)
+    if stages is not None:
+        report["stages"] = {name: _plain(seconds) for name, seconds in stages.items()}
+    return json.dumps(report, indent=2)
 
 
 def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -56,4 +56,4 @@ class FileSpill:
     def read(self, name: str, part: int) -> Iterator[pl.DataFrame]:
         """Yield the frames of the part in the order of writing; nothing if none was written."""
         for path in self._files.get((name, part), []):
-            yield pl.read_ipc(path, memory_map=False)
+            yield pl.read_ipc(path)

@@ -98,15 +98,14 @@ def _segments(tokens: tuple[Token, ...]) -> list[list[Token]]:
         first, *rest = token.split('"')
         if first:
             segments[-1].append(first)
-        for literal in rest:
-            segments.append([literal] if literal else [])
+        segments.extend([literal] if literal else [] for literal in rest)
     return segments
 
 
 def _cut_segment(
     buffer: Buffer, tokens: list[Token], low: Ints, high: Ints
 ) -> tuple[dict[str, Spans], Bools]:
-    """Cut `low:high` of each line: known widths from the right, then from the left, one value takes the rest."""
+    """Cut `low:high` of each line: known widths from the right, the others from the left."""
     fields: dict[str, Spans] = {}
     fits: Bools = high >= low
     left, right = 0, len(tokens)

@@ -5,11 +5,13 @@ A filter is compiled once to a Polars expression over the record's columns.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -19,20 +21,20 @@ from dozor.kernel.errors import UsageError
 from dozor.kernel.i18n import _
 
 _CONDITION = re.compile(r"\s*([A-Za-z_]\w*)\s*(!=|<=|>=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
+_QUOTED = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _HIDDEN = ("evidence",)
 _ALIASES = {"ip": "client", "agent": "user_agent", "class": "classes", "rule": "rules", "time": "ts"}
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
-Compare = Callable[[pl.Expr, object], pl.Expr]
-_ORDER: dict[str, Compare] = {
-    "=": lambda column, value: column == value,
-    "!=": lambda column, value: column != value,
-    "<": lambda column, value: column < value,
-    "<=": lambda column, value: column <= value,
-    ">": lambda column, value: column > value,
-    ">=": lambda column, value: column >= value,
+_ORDER: dict[str, Callable[[Any, Any], pl.Expr]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 
@@ -120,60 +122,60 @@ def parse_condition(text: str, *, now: datetime) -> pl.Expr:
             _("Filter '{text}' is not of the form FIELD OP VALUE.").format(text=text),
             hint=_("Write for example 'status >= 500' or 'path ~ ^/admin'; OP is one of = != < <= > >= ~."),
         )
-    name, operator, value = match[1], match[2], _unquote(match[3])
+    name, sign, value = match[1], match[2], _unquote(match[3])
     name = _ALIASES.get(name, name)
     if name not in filter_fields():
         raise _unknown_field(name)
     if name == "attack":
-        return _boolean(pl.col("score") >= ATTACK_SCORE, name, operator, value)
-    return _compile(name, RECORD.field(name).type, operator, value, now)
+        return _boolean(pl.col("score") >= ATTACK_SCORE, name, sign, value)
+    return _compile(name, RECORD.field(name).type, sign, value, now)
 
 
-def _compile(name: str, type_: pa.DataType, operator: str, value: str, now: datetime) -> pl.Expr:
+def _compile(name: str, type_: pa.DataType, sign: str, value: str, now: datetime) -> pl.Expr:
     column = pl.col(name)
     if pa.types.is_boolean(type_):
-        return _boolean(column, name, operator, value)
+        return _boolean(column, name, sign, value)
     if pa.types.is_list(type_):
-        return _list(column, name, operator, value)
+        return _list(column, name, sign, value)
     if pa.types.is_timestamp(type_):
-        if operator == "~":
-            raise _wrong_operator(name, operator, "= != < <= > >=")
+        if sign == "~":
+            raise _wrong_operator(name, sign, "= != < <= > >=")
         moment = pl.lit(parse_moment(value, now=now)).cast(pl.Datetime("ms", "UTC"))
-        return _ORDER[operator](column, moment)
+        return _ORDER[sign](column, moment)
     if pa.types.is_integer(type_) or pa.types.is_floating(type_):
-        return _number(column, name, operator, value, whole=pa.types.is_integer(type_))
-    return _text(column, name, operator, value)
+        return _number(column, name, sign, value, whole=pa.types.is_integer(type_))
+    return _text(column, name, sign, value)
 
 
-def _text(column: pl.Expr, name: str, operator: str, value: str) -> pl.Expr:
-    if operator == "~":
+def _text(column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
+    if sign == "~":
         return column.str.contains(_regex(name, value))
-    if operator in ("=", "!="):
-        return _ORDER[operator](column, pl.lit(value))
-    raise _wrong_operator(name, operator, "= != ~")
+    if sign in ("=", "!="):
+        return _ORDER[sign](column, pl.lit(value))
+    raise _wrong_operator(name, sign, "= != ~")
 
 
-def _list(column: pl.Expr, name: str, operator: str, value: str) -> pl.Expr:
-    if operator == "~":
+def _list(column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
+    if sign == "~":
         pattern = _regex(name, value)
         return column.list.eval(pl.element().str.contains(pattern)).list.any()
-    if operator in ("=", "!="):
+    if sign in ("=", "!="):
         holds = column.list.contains(value)
-        return holds if operator == "=" else ~holds
-    raise _wrong_operator(name, operator, "= != ~")
+        return holds if sign == "=" else ~holds
+    raise _wrong_operator(name, sign, "= != ~")
 
 
-def _boolean(column: pl.Expr, name: str, operator: str, value: str) -> pl.Expr:
-    if operator not in ("=", "!="):
-        raise _wrong_operator(name, operator, "= !=")
+def _boolean(column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
+    if sign not in ("=", "!="):
+        raise _wrong_operator(name, sign, "= !=")
     if value.lower() not in _TRUE + _FALSE:
         raise _wrong_value(name, value, _("true or false"))
-    wanted = (value.lower() in _TRUE) == (operator == "=")
+    wanted = (value.lower() in _TRUE) == (sign == "=")
     return column if wanted else ~column
 
 
-def _number(column: pl.Expr, name: str, operator: str, value: str, *, whole: bool) -> pl.Expr:
-    if operator == "~":
+def _number(column: pl.Expr, name: str, sign: str, value: str, *, whole: bool) -> pl.Expr:
+    if sign == "~":
         return column.cast(pl.String).str.contains(_regex(name, value))
     try:
         number = int(value) if whole else float(value)
@@ -182,7 +184,7 @@ def _number(column: pl.Expr, name: str, operator: str, value: str, *, whole: boo
     if abs(number) >= 2**63:
         raise _wrong_value(name, value, _("a smaller number"))
     kind = pl.Int64 if whole else pl.Float64
-    return _ORDER[operator](column.cast(kind), pl.lit(number, dtype=kind)).fill_null(value=False)
+    return _ORDER[sign](column.cast(kind), pl.lit(number, dtype=kind)).fill_null(value=False)
 
 
 def _regex(name: str, pattern: str) -> str:
@@ -200,8 +202,8 @@ def _regex(name: str, pattern: str) -> str:
 
 
 def _unquote(value: str) -> str:
-    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-    return value[1:-1] if quoted else value
+    match = _QUOTED.fullmatch(value)
+    return match[2] if match else value
 
 
 def _unknown_field(name: str) -> UsageError:
@@ -215,9 +217,9 @@ def _unknown_field(name: str) -> UsageError:
     )
 
 
-def _wrong_operator(name: str, operator: str, usable: str) -> UsageError:
+def _wrong_operator(name: str, sign: str, usable: str) -> UsageError:
     return UsageError(
-        _("Field '{name}' cannot be compared with '{operator}'.").format(name=name, operator=operator),
+        _("Field '{name}' cannot be compared with '{operator}'.").format(name=name, operator=sign),
         hint=_("Use one of: {usable}.").format(usable=usable),
     )
 

@@ -74,7 +74,7 @@ FORMAT_STRINGS: Mapping[str, str] = {
 }
 """Formats known by name. `combined` and `common` are Apache's too; `forwarded` is nginx's packaged `main`."""
 
-ERROR_LOG = Format("error", Kind.ERROR_LOG)
+ERROR_LOG = Format("nginx-error", Kind.ERROR_LOG)
 """nginx's error log: no requests, but messages; see `core/errorlog.py`."""
 
 JSON_VARIABLES = (

@@ -47,7 +47,7 @@ class Groups:
         if not len(partial):
             return
         self._pending.append(partial)
-        self._pending_size += partial.estimated_size()
+        self._pending_size += int(partial.estimated_size())
         # Merging costs as much as all that is held: wait until as much has come as the last merge left.
         if self._pending_size > max(2 * self._merged_size, self._budget // 2):
             self._compact()
@@ -68,7 +68,7 @@ class Groups:
     def _compact(self) -> None:
         (merged,) = self._merge_all(self._pending)
         self._pending = [merged]
-        self._merged_size = self._pending_size = merged.estimated_size()
+        self._merged_size = self._pending_size = int(merged.estimated_size())
         if self._merged_size > self._budget:
             self._flush()
 

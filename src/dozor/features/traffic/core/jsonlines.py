@@ -74,7 +74,7 @@ def _read_each(lines: Sequence[str], keys: Mapping[str, str]) -> tuple[pl.DataFr
 
 
 def _object(line: str) -> dict[str, object] | None:
-    """The line's object; nginx without `escape=json` writes \\xHH, which JSON does not know."""
+    r"""The line's object; nginx without `escape=json` writes \xHH, which JSON does not know."""
     for text in (line, line.replace("\\x", "\\\\x")):
         try:
             value = orjson.loads(text)

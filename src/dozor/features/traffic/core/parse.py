@@ -21,7 +21,7 @@ import pyarrow as pa
 from dozor.columns.batches import column_to_arrow, join_batches
 from dozor.columns.record import PARSED, REJECT
 from dozor.columns.spans import Bools, Buffer, Ints, Spans, as_integers, as_seconds, as_text
-from dozor.features.traffic.core.cut import Lines, cut, find_lines
+from dozor.features.traffic.core.cut import cut, find_lines
 from dozor.features.traffic.core.formats import (
     ERROR_LOG,
     FORMAT_STRINGS,
@@ -75,7 +75,8 @@ def parse(
     number = np.arange(first_line, first_line + len(lines.start), dtype=np.int64)
     place = offset + (lines.start if buffer.size == len(data) else _line_starts(data))
     if format_.kind is Kind.JSON:
-        fields, chosen = {}, np.zeros(len(number), np.bool_)
+        fields: dict[str, Spans] = {}
+        chosen = np.zeros(len(number), np.bool_)
     else:
         fields, chosen = cut(lines, format_)
     raw = lines.spans
@@ -85,23 +86,31 @@ def parse(
     rest = ~chosen & ~_blank(raw)
     if not rest.any():
         return Parsed(quick, _rejects(raw, number, place, np.zeros(len(number), np.int64)))
-    return _with_rest(quick, raw, rest, number, place, format_)
+    return _with_rest(quick, _Numbered(raw, number, place), rest, format_)
 
 
-def _with_rest(
-    quick: pa.RecordBatch, raw: Spans, rest: Bools, number: Ints, place: Ints, format_: Format
-) -> Parsed:
+@dataclass(frozen=True)
+class _Numbered:
+    """All lines of the data with their numbers and places."""
+
+    raw: Spans
+    number: Ints
+    place: Ints
+
+
+def _with_rest(quick: pa.RecordBatch, lines: _Numbered, rest: Bools, format_: Format) -> Parsed:
     """Join the quickly cut records with those of the remaining lines, in the order of the lines."""
-    spans = raw.take(rest)
+    spans = lines.raw.take(rest)
     fields, fits = _match(spans, format_)
     columns, reason = _columns({name: field.take(fits) for name, field in fields.items()}, spans.take(fits))
-    reasons = np.zeros(len(number), np.int64)
     broken = np.full(len(spans), _JSON if format_.kind is Kind.JSON else _FIELDS, np.int64)
     broken[fits] = reason
+    reasons = np.zeros(len(rest), np.int64)
     reasons[rest] = broken
     good = broken == 0
-    slow = _batch(columns, number[rest][good], place[rest][good], keep=reason == 0)
-    return Parsed(join_batches([quick, slow], PARSED, order="line"), _rejects(raw, number, place, reasons))
+    slow = _batch(columns, lines.number[rest][good], lines.place[rest][good], keep=reason == 0)
+    records = join_batches([quick, slow], PARSED, order="line")
+    return Parsed(records, _rejects(lines.raw, lines.number, lines.place, reasons))
 
 
 def detect_format(
@@ -136,12 +145,12 @@ def _sample(data: bytes) -> bytes:
 
 
 def _valid_text(data: bytes | bytearray | memoryview, kind: Kind) -> bytes | bytearray | memoryview:
-    """The same bytes, or, where they are no UTF-8, with the bad ones written as \\xHH like nginx does."""
+    r"""The same bytes, or, where they are no UTF-8, with the bad ones written as \xHH like nginx does."""
     held = data if isinstance(data, bytes | bytearray) else bytes(data)
     if held.isascii():
         return data
     try:
-        codecs.utf_8_decode(held, "strict", True)
+        held.decode()
     except UnicodeDecodeError:
         errors = "dozor-json" if kind is Kind.JSON else "backslashreplace"
         return held.decode("utf-8", errors).encode()

@@ -39,6 +39,7 @@ _STEPS += [timedelta(hours=h) for h in (1, 2, 3, 6, 12)] + [
     timedelta(days=d) for d in (1, 2, 7, 14, 30, 90, 365)
 ]
 _MINUTE_MS = 60_000
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500  # RFC 9110, section 15: the first of their classes
 _MIN_TIMED = 10  # fewer requests say nothing of a page's usual time
 _EXAMPLE_CHARS = 1_000
 
@@ -88,7 +89,7 @@ def partial_summary(records: pa.RecordBatch, source: str) -> Partial:
     frame = pl.DataFrame(records)
     if not len(frame):
         return Partial(source, 0, 0, 0, None, None, {})
-    is_error = (pl.col("status") >= 400).cast(pl.Int64)
+    is_error = (pl.col("status") >= _CLIENT_ERROR).cast(pl.Int64)
     counts = [
         pl.len().cast(pl.Int64).alias("requests"),
         pl.col("bytes").sum(),
@@ -399,9 +400,9 @@ def _timeline(minutes: pl.DataFrame | None) -> tuple[timedelta, tuple[Bucket, ..
 
     counted = minutes.group_by((pl.col("minute") // width).alias("step")).agg(
         pl.col("requests", "bytes", "attacks").sum(),
-        requests_where(status < 400, "ok"),
-        requests_where((status >= 400) & (status < 500), "client_errors"),
-        requests_where(status >= 500, "server_errors"),
+        requests_where(status < _CLIENT_ERROR, "ok"),
+        requests_where((status >= _CLIENT_ERROR) & (status < _SERVER_ERROR), "client_errors"),
+        requests_where(status >= _SERVER_ERROR, "server_errors"),
     )
     rows = {row["step"]: row for row in counted.to_dicts()}
     empty = dict.fromkeys(("requests", "bytes", "ok", "client_errors", "server_errors", "attacks"), 0)

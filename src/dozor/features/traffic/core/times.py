@@ -6,10 +6,10 @@ worked out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dozor.columns.spans import Bools, Bytes, Ints, Spans
 
@@ -25,6 +25,8 @@ _DAYS_IN_MONTH = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], n
 _ISO_WIDTH = 35  # 2015-05-17T10:05:03.123456789+00:00
 _PLUS, _MINUS, _DOT, _COLON = (ord(sign) for sign in "+-.:")
 
+_FRACTION = re.compile(r"[.,]([0-9]+)")
+
 _Parse = Callable[[Bytes, Ints], tuple[Ints, Bools]]
 
 
@@ -34,7 +36,7 @@ def parse_time_local(spans: Spans) -> tuple[Ints, Bools]:
 
 
 def parse_iso8601(spans: Spans) -> tuple[Ints, Bools]:
-    """Milliseconds of ISO 8601 times: `T` or a space, an optional fraction, `Z`, `+03:00`, `+0300` or none (UTC)."""
+    """Milliseconds of ISO 8601 times: with `T` or a space, a fraction or none, a zone or none (UTC)."""
     return _by_runs(spans, _ISO_WIDTH, _iso8601)
 
 
@@ -70,7 +72,7 @@ def _time_local(window: Bytes, length: Ints) -> tuple[Ints, Bools]:
     for place, sign_byte in ((2, "/"), (6, "/"), (11, ":"), (14, ":"), (17, ":"), (20, " ")):
         valid &= window[:, place] == ord(sign_byte)
     valid &= (window[:, 21] == _PLUS) | (window[:, 21] == _MINUS)
-    return _millis(year, month, day, hour, minute, second, zone, valid)
+    return _millis((year, month, day), (hour, minute, second), zone, valid)
 
 
 def _iso8601(window: Bytes, length: Ints) -> tuple[Ints, Bools]:
@@ -84,7 +86,7 @@ def _iso8601(window: Bytes, length: Ints) -> tuple[Ints, Bools]:
         valid &= window[:, place] == ord(sign_byte)
     valid &= (window[:, 10] == ord("T")) | (window[:, 10] == ord(" ")) | (window[:, 10] == ord("t"))
     thousandths, zone, tail_ok = _iso_tails(window, length)
-    millis, valid = _millis(year, month, day, hour, minute, second, zone, valid & tail_ok)
+    millis, valid = _millis((year, month, day), (hour, minute, second), zone, valid & tail_ok)
     return millis + thousandths, valid
 
 
@@ -100,9 +102,10 @@ def _iso_tails(window: Bytes, length: Ints) -> tuple[Ints, Ints, Bools]:
 def _iso_tail(tail: str) -> tuple[int, int, bool]:
     thousandths = 0
     if tail[:1] in (".", ","):
-        digits = tail[1:].split("Z")[0].split("z")[0].split("+")[0].split("-")[0]
-        if not digits.isdecimal() or not digits.isascii():
+        fraction = _FRACTION.match(tail)
+        if fraction is None:
             return 0, 0, False
+        digits = fraction[1]
         thousandths = int(digits[:3].ljust(3, "0"))
         tail = tail[1 + len(digits) :]
     if tail in ("", "Z", "z"):
@@ -141,19 +144,19 @@ def _two(digits: Ints, place: int) -> Ints:
 
 def _all_digits(digits: Ints, places: list[int]) -> Bools:
     chosen = digits[:, places]
-    good: Bools = ((chosen >= 0) & (chosen <= 9)).all(1)
-    return good
+    return np.asarray(((chosen >= 0) & (chosen <= 9)).all(1), np.bool_)
 
 
 def _millis(
-    year: Ints, month: Ints, day: Ints, hour: Ints, minute: Ints, second: Ints, zone: Ints, valid: Bools
+    date: tuple[Ints, Ints, Ints], time: tuple[Ints, Ints, Ints], zone: Ints, valid: Bools
 ) -> tuple[Ints, Bools]:
     """Milliseconds of a civil date; the day count is the proleptic Gregorian calendar's, 0 on 1970-01-01."""
+    (year, month, day), (hour, minute, second) = date, time
     known = valid & (month >= 1) & (month <= 12)
     month = np.where(known, month, 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    days_in_month: NDArray[np.int64] = _DAYS_IN_MONTH[month] - ((month == 2) & ~leap)
-    good = known & (day >= 1) & (day <= days_in_month) & (hour <= 23) & (minute <= 59) & (second <= 60)
+    days_in_month = _DAYS_IN_MONTH[month] - ((month == 2) & ~leap)
+    good: Bools = known & (day >= 1) & (day <= days_in_month) & (hour <= 23) & (minute <= 59) & (second <= 60)
     first_of_month = (
         (np.clip(year, 0, 9999) - 1970).astype("datetime64[Y]").astype("datetime64[M]")
         + (month - 1).astype("timedelta64[M]")

@@ -1,0 +1,69 @@
+"""bytes > parse > enrich > detect, composed once for reports, the live pipeline and workers elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from dozor.app.settings import Settings
+from dozor.features.threats.adapters.hyperscan import HyperscanScanner
+from dozor.features.threats.core.rules import expressions, load_rules
+from dozor.features.threats.service import Detector
+from dozor.features.traffic.core.enrich import enrich
+from dozor.features.traffic.core.formats import find_format
+from dozor.features.traffic.ports import Country
+from dozor.features.traffic.service import Pipeline
+
+AUTO = "auto"
+
+
+def build_pipeline(settings: Settings, log_format: str | None = None) -> Pipeline:
+    """The pipeline that the settings ask for.
+
+    Args:
+        settings: The program's settings.
+        log_format: A format that the user named for this call; None takes the settings'.
+
+    Raises:
+        UsageError: The format or a rule cannot be used.
+        JobError: The country database cannot be read.
+    """
+    wanted = log_format or settings.traffic.log_format
+    country = open_country(settings.traffic.country_database)
+    proxies = settings.traffic.trusted_proxies
+
+    def enrich_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return enrich(batch, country=country, trusted_proxies=proxies)
+
+    return Pipeline(
+        enrich=enrich_batch,
+        annotate=build_detector(settings).annotate,
+        format=None if wanted == AUTO else find_format(wanted, settings.traffic.json_fields),
+        json_fields=settings.traffic.json_fields,
+    )
+
+
+def build_detector(settings: Settings) -> Detector:
+    """The detector with the rules that the settings leave in force."""
+    rules = load_rules(settings.threats.extra_rules_dir, settings.threats.disabled_rules)
+    patterns, _owners = expressions(rules)
+    return Detector(rules, HyperscanScanner(patterns, cache_dir=cache_folder()))
+
+
+def open_country(database: Path | None) -> Country:
+    """The user's MaxMind database, or the table that comes with Dozor."""
+    if database is not None:
+        from dozor.features.traffic.adapters.country_mmdb import MmdbCountry
+
+        return MmdbCountry(database)
+    from dozor.features.traffic.adapters.country_iptocc import IptoccCountry
+
+    return IptoccCountry()
+
+
+def cache_folder() -> Path:
+    """Where things go that can be made again (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "dozor"

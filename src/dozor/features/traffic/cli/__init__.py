@@ -1,0 +1,1 @@
+"""The commands of traffic; the app gives them what they work with."""
