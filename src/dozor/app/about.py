@@ -13,7 +13,7 @@ import click
 
 from dozor import __version__
 from dozor.app.invocation import Invocation, pass_invocation
-from dozor.app.settings import Loaded, ModelT, Setting, leaves
+from dozor.app.settings import DEFAULT, Loaded, ModelT, Setting, leaves, source_text
 from dozor.kernel.i18n import _
 from dozor.kernel.masking import MASK
 
@@ -29,7 +29,7 @@ def settings(invocation: Invocation, *, as_json: bool) -> None:
         return
     for row in rows:
         click.secho(f"{row['name']} = {_shown(row['value'])}", bold=True, nl=False)
-        click.echo(f"  ({row['source']})\n    {row['help']} {row['variable']}")
+        click.echo(f"  ({source_text(str(row['source']))})\n    {row['help']} {row['variable']}")
 
 
 @click.command(help=_("Show the versions of Dozor, Python and the libraries it stands on."))
@@ -50,7 +50,7 @@ def describe(loaded: Loaded[ModelT]) -> Iterator[dict[str, object]]:
             "name": setting.key,
             "variable": setting.variable,
             "value": MASK if setting.is_secret else _value(values, setting),
-            "source": origin[1] if origin else _("default"),
+            "source": origin[1] if origin else DEFAULT,
             "help": _(setting.help),
         }
 
@@ -63,12 +63,10 @@ def _value(tree: dict[str, object], setting: Setting) -> object:
 
 
 def _shown(value: object) -> str:
-    match value:
-        case None | [] | {}:
-            return "-"
-        case list():
-            return ", ".join(map(str, value))
-        case dict():
-            return ", ".join(f"{name}={target}" for name, target in value.items())
-        case _:
-            return str(value)
+    if value in (None, [], {}):
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={target}" for name, target in value.items())
+    return str(value)

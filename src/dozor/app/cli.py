@@ -50,6 +50,7 @@ class LazyGroup(click.Group):
             return None
         module, _colon, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
+        _translate_metavars(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,6 +58,15 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section(_("Commands")):
             formatter.write_dl([(name, _(short)) for name, (_place, short) in COMMANDS.items()])
+
+
+def _translate_metavars(command: click.Command) -> None:
+    """Say in the current language the words of the usage line that Click itself leaves in English."""
+    command.options_metavar = _("[OPTIONS]")
+    if isinstance(command, click.Group):
+        command.subcommand_metavar = _("COMMAND [ARGS]...")
+        for subcommand in command.commands.values():
+            _translate_metavars(subcommand)
 
 
 def build() -> click.Group:
@@ -87,6 +97,7 @@ def build() -> click.Group:
     def dozor(ctx: click.Context, /, **options: object) -> None:
         ctx.obj = Invocation(**options)  # type: ignore[arg-type]  # Click has checked the options by name
 
+    _translate_metavars(dozor)
     return dozor
 
 
@@ -145,10 +156,11 @@ def _wanted_language(words: Sequence[str]) -> str:
 
 
 def _usage_message(error: click.UsageError) -> str:
-    if error.ctx is None:
-        return error.format_message()
-    hint = _("See '{command} --help'.").format(command=error.ctx.command_path)
-    return f"{error.format_message().rstrip('.')}. {hint}"
+    message = error.format_message()
+    if not message.endswith((".", "?", "!")):
+        message += "."
+    command = error.ctx.command_path if error.ctx else "dozor"
+    return f"{message} " + _("See '{command} --help'.").format(command=command)
 
 
 def _bug_message(error: Exception) -> str:

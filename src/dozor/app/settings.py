@@ -28,6 +28,8 @@ from dozor.kernel.masking import MASK, mask
 
 YAML_FILE = Path("dozor.yaml")
 ENV_FILE = Path(".env")
+ENVIRONMENT = N_("environment")
+DEFAULT = N_("default")
 
 _ADVICE = {
     "bool_parsing": N_("use true or false"),
@@ -157,13 +159,18 @@ def load(
     given = Given()
     _take_yaml(given, model, _yaml_path(environ, config, folder))
     _take_variables(given, known, _env_file(folder / ENV_FILE), str(ENV_FILE))
-    _take_variables(given, known, environ, "environment")
+    _take_variables(given, known, environ, ENVIRONMENT)
     try:
         return Loaded(model.model_validate(given.values), given.origins)
     except ValidationError as error:
         secret = {setting.place for setting in known if setting.is_secret}
         faults = [_fault(detail, given, secret) for detail in error.errors(include_url=False)]
         raise SettingsError("; ".join(dict.fromkeys(faults)) + ".") from error
+
+
+def source_text(source: str) -> str:
+    """Return a source as people read it: a file stays a file, the others have names."""
+    return _(source) if source in {ENVIRONMENT, DEFAULT} else source
 
 
 def _yaml_path(environ: Mapping[str, str], config: Path | None, folder: Path) -> Path | None:
@@ -263,10 +270,10 @@ def _fault(detail: ErrorDetails, given: Given, secret: set[Place]) -> str:
     """Say one fault as `LOG_LEVEL (environment) is 'loud': use one of debug, info`."""
     loc = tuple(str(step) for step in detail["loc"])
     place = next((loc[:end] for end in range(len(loc), 0, -1) if loc[:end] in given.origins), loc)
-    name, source = given.origins.get(place, (".".join(place), _("default")))
+    name, source = given.origins.get(place, (".".join(place), DEFAULT))
     value = MASK if place in secret else mask(str(detail["input"]))
     return _("{name} ({source}) is '{value}': {advice}").format(
-        name=name, source=source, value=value, advice=_advice(detail)
+        name=name, source=source_text(source), value=value, advice=_advice(detail)
     )
 
 

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from dozor.app.about import describe
+from dozor.app.settings import Loaded, Settings, leaves, load
+from dozor.kernel.errors import SettingsError
+from dozor.kernel.i18n import use_language
+
+
+def settings(folder: Path, yaml: str = "", env_file: str = "", **environ: str) -> Loaded[Settings]:
+    if yaml:
+        (folder / "dozor.yaml").write_text(yaml)
+    if env_file:
+        (folder / ".env").write_text(env_file)
+    return load(Settings, environ, folder=folder)
+
+
+def complaint(folder: Path, yaml: str = "", env_file: str = "", **environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings(folder, yaml, env_file, **environ)
+    return str(caught.value).replace(str(folder) + "/", "")
+
+
+def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
+    loaded = settings(tmp_path)
+    assert loaded.settings.log_level == "warning"
+    assert loaded.settings.traffic.log_format == "auto"
+    assert loaded.origins == {}
+
+
+def test_the_environment_beats_the_env_file_and_that_beats_yaml(tmp_path: Path) -> None:
+    yaml = "log_level: info\nlog_format: json\ntraffic: {workers: 3}\n"
+    env_file = "LOG_LEVEL=error\nDOZOR_TRAFFIC__WORKERS=4\n"
+    loaded = settings(tmp_path, yaml, env_file, LOG_LEVEL="debug")
+    assert (loaded.settings.log_level, loaded.settings.log_format) == ("debug", "json")
+    assert loaded.settings.traffic.workers == 4
+    assert {place[-1]: origin[1].rpartition("/")[2] for place, origin in loaded.origins.items()} == {
+        "log_level": "environment",
+        "log_format": "dozor.yaml",
+        "workers": ".env",
+    }
+
+
+def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
+    assert settings(tmp_path, "log_level: info\n", LOG_LEVEL="").settings.log_level == "info"
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/8, 2001:db8::/32", '["10.0.0.0/8", "2001:db8::/32"]'])
+def test_a_variable_holds_several_values_with_commas_or_as_json(tmp_path: Path, text: str) -> None:
+    traffic = settings(tmp_path, DOZOR_TRAFFIC__TRUSTED_PROXIES=text).settings.traffic
+    assert traffic.trusted_proxies == [IPv4Network("10.0.0.0/8"), IPv6Network("2001:db8::/32")]
+
+
+@pytest.mark.parametrize(
+    "text", ["addr=remote_addr, code=status", '{"addr": "remote_addr", "code": "status"}']
+)
+def test_a_variable_holds_pairs_with_equals_or_as_json(tmp_path: Path, text: str) -> None:
+    traffic = settings(tmp_path, DOZOR_TRAFFIC__JSON_FIELDS=text).settings.traffic
+    assert traffic.json_fields == {"addr": "remote_addr", "code": "status"}
+
+
+def test_a_yaml_file_is_named_by_option_or_variable(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("log_level: info")
+    (tmp_path / "b.yaml").write_text("log_level: error")
+    named = {"DOZOR_CONFIG": str(tmp_path / "a.yaml")}
+    assert load(Settings, named, folder=tmp_path).settings.log_level == "info"
+    chosen = load(Settings, named, config=tmp_path / "b.yaml", folder=tmp_path)
+    assert chosen.settings.log_level == "error"
+
+
+def test_an_empty_yaml_file_or_branch_changes_nothing(tmp_path: Path) -> None:
+    assert settings(tmp_path, "# nothing\n").settings == settings(tmp_path, "traffic:\n").settings
+
+
+def test_a_bad_variable_is_named_with_its_value_and_the_way_out(tmp_path: Path) -> None:
+    assert complaint(tmp_path, LOG_LEVEL="loud") == (
+        "LOG_LEVEL (environment) is 'loud': use one of 'debug', 'info', 'warning', 'error', 'critical'."
+    )
+
+
+def test_a_bad_value_in_a_file_is_named_as_it_is_written_there(tmp_path: Path) -> None:
+    assert (
+        complaint(tmp_path, "traffic: {workers: 0}") == "traffic.workers (dozor.yaml) is '0': use 1 or more."
+    )
+    (tmp_path / "dozor.yaml").unlink()
+    told = complaint(tmp_path, env_file="DOZOR_TRAFFIC__WORKERS=two")
+    assert told == "DOZOR_TRAFFIC__WORKERS (.env) is 'two': use a whole number."
+
+
+def test_all_bad_values_are_told_at_once_in_one_line(tmp_path: Path) -> None:
+    told = complaint(
+        tmp_path,
+        "log_format: xml",
+        DOZOR_TRAFFIC__TRUSTED_PROXIES="10.0.0.0/8,here",
+        DOZOR_TRAFFIC__JSON_FIELDS="addr",
+    )
+    assert "log_format (dozor.yaml) is 'xml': use one of 'text', 'json'" in told
+    assert "DOZOR_TRAFFIC__TRUSTED_PROXIES (environment) is 'here': use an address or a network" in told
+    assert "DOZOR_TRAFFIC__JSON_FIELDS (environment) is 'addr': use pairs" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("yaml", "told"),
+    [
+        ("trafic: {}", "trafic in dozor.yaml is no setting. Did you mean 'traffic'?"),
+        ("traffic: {wrokers: 3}", "traffic.wrokers in dozor.yaml is no setting. Did you mean 'workers'?"),
+        (
+            "zzz: 1",
+            "zzz in dozor.yaml is no setting. Known here: lang, log_level, log_format, traffic, threats.",
+        ),
+        ("1: 1", "1 in dozor.yaml is no setting. Known here: lang, log_level, log_format, traffic, threats."),
+        ("traffic: 5", "traffic in dozor.yaml holds no settings. Write settings as 'name: value'."),
+        ("[1]", "/ in dozor.yaml holds no settings. Write settings as 'name: value'."),
+        ("a: [\n", "Settings file 'dozor.yaml' is not YAML: see line 2. Write settings as 'name: value'."),
+    ],
+)
+def test_a_yaml_file_that_cannot_be_meant_is_refused(tmp_path: Path, yaml: str, told: str) -> None:
+    assert complaint(tmp_path, yaml) == told
+
+
+def test_a_named_yaml_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"missing\.yaml' is not there\. Name another with --config"):
+        load(Settings, {}, config=tmp_path / "missing.yaml", folder=tmp_path)
+
+
+def test_a_bad_value_is_told_in_russian(tmp_path: Path) -> None:
+    with use_language("ru"):
+        told = complaint(tmp_path, LOG_LEVEL="loud")
+    assert told.startswith("LOG_LEVEL (окружение): 'loud' не подходит, ")
+
+
+def test_every_setting_is_described(tmp_path: Path) -> None:
+    english = {row["name"]: row["help"] for row in describe(settings(tmp_path))}
+    with use_language("ru"):
+        russian = {row["name"]: row["help"] for row in describe(settings(tmp_path))}
+    assert set(english) == {setting.key for setting in leaves(Settings)}
+    assert all(english.values())
+    assert not [name for name in english if english[name] == russian[name]]
+
+
+class Vault(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    password: SecretStr = Field(SecretStr("unset-password"), min_length=12, description="Opens the vault.")
+    spare: SecretStr | None = Field(None, description="Opens it as well.")
+
+
+def test_a_secret_is_masked_where_settings_are_shown_and_in_complaints() -> None:
+    loaded = load(Vault, {"DOZOR_PASSWORD": "open sesame, please"})
+    assert loaded.settings.password.get_secret_value() == "open sesame, please"
+    assert [row["value"] for row in describe(loaded)] == ["***", "***"]
+    with pytest.raises(SettingsError) as caught:
+        load(Vault, {"DOZOR_PASSWORD": "tiny"})
+    assert str(caught.value).startswith("DOZOR_PASSWORD (environment) is '***': ")
+    assert "tiny" not in str(caught.value)
