@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
@@ -47,68 +48,64 @@ _File: TypeAlias = io.FileIO | io.BufferedIOBase
 _logger = logging.getLogger(__name__)
 
 
-class LogFile:
-    """A log in a file or on standard input: plain, gzip, zstd, bzip2 or xz, of one or several members.
+@dataclass(frozen=True, slots=True)
+class FileChunk(Chunk):
+    """A chunk that knows how far its file was read.
 
     Args:
-        path: A file, a pipe, or `-` for standard input.
-        chunk_size: Bytes of a chunk, after unpacking; it grows only for a line that is longer.
-        longest_line: A line with more bytes is cut.
+        consumed: Bytes of the file, before unpacking, that were read for it and all before it.
+    """
+
+    consumed: int
+
+
+def open_chunks(
+    path: str | os.PathLike[str], *, size: int = CHUNK_BYTES, longest_line: int = LONGEST_LINE
+) -> Iterator[FileChunk]:
+    """Read a log by a thread, a few chunks ahead; line ends stay as they are.
+
+    Args:
+        path: A plain, gzip, zstd, bzip2 or xz file of one or several members, a pipe, or `-` for
+            standard input.
+        size: Bytes of a chunk, after unpacking; it grows only for a line that is longer.
+        longest_line: A line with more bytes is cut, so that memory stays bounded.
+
+    Yields:
+        Chunks in order, none for an empty log. A line that is too long is a chunk of its own: its
+        beginning, without a line end.
+
+    Raises:
+        JobError: The file is missing, a directory or unreadable; it is cut short or damaged, after
+            the whole lines before that place were delivered.
+    """
+    return _read_ahead(_chunks(os.fspath(path), size, longest_line))
+
+
+def input_size(path: str | os.PathLike[str]) -> int | None:
+    """Tell how many bytes a log has before unpacking; a way to check it before it is read.
+
+    Returns:
+        The size of a file; None for standard input and pipes, which are not opened, since that
+        would use them up.
 
     Raises:
         JobError: The file is missing, a directory or unreadable.
     """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        chunk_size: int = CHUNK_BYTES,
-        longest_line: int = LONGEST_LINE,
-    ) -> None:
-        self.name = os.fspath(path)
-        """The path as given."""
-        self.size = _size(self.name)
-        """Bytes of the file before unpacking; None for standard input and pipes."""
-        self._chunk_size = chunk_size
-        self._longest_line = longest_line
-        self._input: _Input | None = None
-
-    @property
-    def consumed(self) -> int:
-        """Bytes that were read so far, before unpacking; may be asked from any thread."""
-        return self._input.consumed if self._input else 0
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Read the log by a thread, a few chunks ahead; line ends stay as they are.
-
-        Yields:
-            Chunks in order, none for an empty log. A line that is too long is a chunk of its own: its
-            beginning, without a line end.
-
-        Raises:
-            JobError: The file cannot be read; it is cut short or damaged, after the whole lines
-                before that place were delivered.
-        """
-        return _read_ahead(self._read())
-
-    def _read(self) -> Generator[Chunk]:
-        with _open(self.name) as file:
-            self._input = packed = _Input(file)
-            yield from _cut(packed, self.name, self._chunk_size, self._longest_line)
-
-
-def _size(name: str) -> int | None:
-    """Size of a regular file that can be opened; a pipe is not opened, since that would use it up."""
+    name = os.fspath(path)
     if name == STDIN:
         return None
     try:
         status = Path(name).stat()
-        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-            _open(name).close()  # a directory fails here
     except OSError as error:
         raise _unreadable(name, error) from error
+    if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+        _open(name).close()  # fails for a directory and without permission
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _chunks(name: str, size: int, longest_line: int) -> Generator[FileChunk]:
+    with _open(name) as file:
+        yield from _cut(_Input(file), name, size, longest_line)
 
 
 def _open(name: str) -> _File:
@@ -318,7 +315,7 @@ class _Unpacked:
         return True
 
 
-def _cut(packed: _Input, name: str, size: int, longest_line: int) -> Generator[Chunk]:
+def _cut(packed: _Input, name: str, size: int, longest_line: int) -> Generator[FileChunk]:
     """Cut the unpacked bytes at line ends; a failure is told after the whole lines before it."""
     stream = _unpacked(packed)
     offset, line = 0, 1
@@ -340,13 +337,13 @@ def _cut(packed: _Input, name: str, size: int, longest_line: int) -> Generator[C
         stop = end if ended and not failure else max(start, block.rfind(b"\n", 0, end) + 1)
         if stop > start:
             data = memoryview(block)[start:stop].toreadonly()
-            yield Chunk(data, offset, line)
+            yield FileChunk(data, offset, line, packed.consumed)
             offset += len(data)
             line += _count_lines(data)
         rest = bytes(memoryview(block)[stop:end])
         if len(rest) > longest_line:
             _logger.warning("Line %d of %s is longer than %d bytes and is cut.", line, name, longest_line)
-            yield Chunk(rest[:_CUT_LINE], offset, line)
+            yield FileChunk(rest[:_CUT_LINE], offset, line, packed.consumed)
             offset += len(rest)
             rest = b""
             dropping = True
@@ -378,9 +375,9 @@ def _count_lines(data: memoryview) -> int:
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == _NEWLINE))
 
 
-def _read_ahead(chunks: Generator[Chunk]) -> Generator[Chunk]:
+def _read_ahead(chunks: Generator[FileChunk]) -> Generator[FileChunk]:
     """Run a generator in a thread, a few items ahead; ending early ends the thread and closes it."""
-    ready: Queue[Chunk | Exception | None] = Queue(_AHEAD)
+    ready: Queue[FileChunk | Exception | None] = Queue(_AHEAD)
     enough = Event()
 
     def read() -> None:
