@@ -44,3 +44,18 @@ def _known_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def root() -> Path:
     """Return the folder of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of labelled logs beside the project; tests that want it are skipped without it."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no labelled logs in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_log(shared_data: Path) -> Path:
+    """A real access log (combined, gzip)."""
+    return shared_data / "access-real-10k.log.gz"
