@@ -71,6 +71,16 @@ i18n: venv ## Take new texts into the catalogues and compile them
 docs: venv ## Write the generated pages of the documentation
 	@$(BIN)/python -m tools.docs
 
+.PHONY: build
+build: venv ## Build the wheel and the source archive into dist/
+	@$(BIN)/python -m hatchling build --clean
+
+.PHONY: audit
+audit: venv ## Ask for known vulnerabilities of the locked packages; needs the network
+	@$(BIN)/python -m venv .venv/audit
+	@VIRTUAL_ENV=.venv/audit $(BIN)/uv pip sync --quiet --require-hashes requirements/audit.txt
+	@.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.txt
+
 .PHONY: lock
 lock: venv ## Resolve the requirements anew, newest first
 	@$(COMPILE) --upgrade pyproject.toml --output-file requirements/runtime.txt
@@ -78,3 +88,4 @@ lock: venv ## Resolve the requirements anew, newest first
 		--output-file requirements/dev.txt
 	@$(COMPILE) --upgrade --group bootstrap --constraints requirements/dev.txt \
 		--output-file requirements/bootstrap.txt
+	@$(COMPILE) --upgrade --group audit --output-file requirements/audit.txt
