@@ -147,13 +147,13 @@ def _answered(
 def _attack(rng: np.random.Generator, campaign: Campaign, name: str) -> pl.DataFrame:
     samples = campaign.world.samples[name]
     chosen = rng.integers(0, len(samples), campaign.size)
-    requests = [f"GET {_embed(rng, samples[number])} HTTP/1.1" for number in chosen]
+    requests = [f"GET {embed(rng, samples[number])} HTTP/1.1" for number in chosen]
     status = np.asarray((404, 403, 400, 200, 500))[weighted(rng, (50, 14, 6, 22, 8), campaign.size)]
     t = spread(rng, campaign.start, campaign.size, gap=1.5)
     return _answered(rng, t, requests, status, client=_sources(rng)[0], agent=_tool(rng))
 
 
-def _embed(rng: np.random.Generator, sample: str) -> str:
+def embed(rng: np.random.Generator, sample: str) -> str:
     """A request target that carries the sample: as it is, moved to a page of the site, or as an argument."""
     if not sample.startswith("/"):
         encode = quote if rng.random() < 0.5 else quote_plus

@@ -109,7 +109,7 @@ def _escaped(events: pl.DataFrame) -> pl.DataFrame:
     r"""Quotes, backslashes and bytes that do not print, as `\xHH` where a client chose the text."""
     return events.with_columns(
         pl.when(pl.col(name).str.contains(_UNSAFE.pattern))
-        .then(pl.col(name).map_elements(_escape, return_dtype=pl.String))
+        .then(pl.col(name).map_elements(escape, return_dtype=pl.String))
         .otherwise(name)
         if events[name].str.contains(_UNSAFE.pattern).any()
         else pl.col(name)
@@ -120,7 +120,8 @@ def _escaped(events: pl.DataFrame) -> pl.DataFrame:
 _UNSAFE: Final = re.compile(r'["\\\x00-\x1f\x7f-\xff]')
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    r"""The text as nginx writes it into a log: quotes, backslashes and what does not print as `\xHH`."""
     return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02X}", text)
 
 
@@ -146,7 +147,7 @@ _FAULTS: Final = {
 
 
 def _error_line(stamp: str, row: Mapping[str, str | int | float]) -> str:
-    line, request = int(row["line"]), _escape(str(row["request"]))
+    line, request = int(row["line"]), escape(str(row["request"]))
     level, message, asked = _FAULTS[str(row["fault"])]
     path = request.split(" ")[1] if " " in request else ""
     # figures that differ from line to line yet follow from it
