@@ -1,0 +1,29 @@
+"""What threats needs from outside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Scanner(Protocol):
+    """Finds many expressions in many rows at once.
+
+    A scanner is built from a sequence of expressions (`core.rules.expressions`); it is case-blind,
+    `^` and `$` match at row ends, `.` does not match a line feed. It may be called by several
+    threads at the same time.
+    """
+
+    def scan(self, text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Find which rows hold which expressions.
+
+        Args:
+            text: Rows, each ended by a line feed.
+
+        Returns:
+            Row numbers (from 0) and expression numbers, two arrays of equal length: every pair for
+            which the expression matches within the row, once or more. Pairs for matches that run
+            over a row's end may be among them; the caller confirms.
+        """

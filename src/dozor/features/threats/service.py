@@ -1,0 +1,283 @@
+"""Detection over batches: add the detection columns, and make findings of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dozor.columns.record import DETECT_COLUMNS
+from dozor.features.threats.core.arguments import Field
+from dozor.features.threats.core.detect import RuleBook, check, examine, suspects
+from dozor.features.threats.core.score import line_score
+from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
+from dozor.features.threats.ports import Scanner
+from dozor.kernel.finding import Evidence, Finding, Subject, SubjectKind
+
+MAX_EVIDENCE = 8
+"""Pieces of evidence kept for a line."""
+
+_FINDING_EVIDENCE = 3
+_MAX_CACHED_LENGTH = 4096
+
+_COLUMNS = {Field.TARGET: "target", Field.REFERER: "referer", Field.USER_AGENT: "user_agent"}
+
+
+class VerdictCache:
+    """The verdicts on recent suspects, oldest forgotten first; safe for threads.
+
+    Args:
+        size: How many verdicts to keep.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._verdicts: OrderedDict[tuple[Field, bytes], Verdict] = OrderedDict()
+
+    def get(self, field: Field, values: Iterable[bytes]) -> dict[bytes, Verdict]:
+        """The verdicts known for these values."""
+        known: dict[bytes, Verdict] = {}
+        with self._lock:
+            for value in values:
+                verdict = self._verdicts.get((field, value))
+                if verdict is not None:
+                    self._verdicts.move_to_end((field, value))
+                    known[value] = verdict
+        return known
+
+    def put(self, field: Field, verdicts: Iterable[tuple[bytes, Verdict]]) -> None:
+        """Remember verdicts; very long values are not worth their memory."""
+        with self._lock:
+            for value, verdict in verdicts:
+                if len(value) <= _MAX_CACHED_LENGTH:
+                    self._verdicts[field, value] = verdict
+            while len(self._verdicts) > self._size:
+                self._verdicts.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One column's verdicts: `codes` (int64, one per row) are indices into `verdicts`; 0 is clean."""
+
+    codes: NDArray[np.int64]
+    verdicts: list[Verdict]
+
+
+class Detector:
+    """Applies rules to batches. Pure and safe for threads: only its cache changes.
+
+    Args:
+        rules: The rules.
+        scanner: Built from `core.rules.expressions(rules)`.
+        cache_size: How many verdicts on suspect values to remember across batches.
+    """
+
+    def __init__(self, rules: RuleSet, scanner: Scanner, *, cache_size: int = 50_000) -> None:
+        self._book = RuleBook(rules)
+        self._scanner = scanner
+        self._cache = VerdictCache(cache_size)
+
+    def annotate(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Add the columns of `record.DETECT_COLUMNS`.
+
+        Args:
+            batch: Rows with at least the text columns method, target, referer and user_agent
+                (string_view, string or large_string).
+
+        Returns:
+            The same rows with rules, classes, score and evidence appended.
+        """
+        judged = [self._column(batch, field) for field in _COLUMNS]
+        judged.append(self._methods(batch))
+        judged.append(self._junk(batch))
+        arrays = _detect_columns(self._book, batch.num_rows, judged)
+        schema = pa.schema([*batch.schema, *DETECT_COLUMNS], metadata=batch.schema.metadata)
+        return pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema)
+
+    def _column(self, batch: pa.RecordBatch, field: Field) -> _Judged:
+        codes, values = _distinct(batch.column(_COLUMNS[field]))
+        return _spread(codes, len(values), self._verdicts(field, values))
+
+    def _verdicts(self, field: Field, values: pa.Array) -> list[tuple[int, Verdict]]:
+        """Distinct values with something wrong: number and verdict."""
+        text = _rows(values)
+        numbers = suspects(self._scanner, self._book, field, text)
+        chosen = [value.replace(b"\n", b"\r") for value in values.take(pa.array(numbers)).to_pylist()]
+        known = self._cache.get(field, chosen)
+        unknown = [value for value in chosen if value not in known]
+        fresh = list(zip(unknown, examine(self._scanner, self._book, field, unknown), strict=True))
+        self._cache.put(field, fresh)
+        known.update(fresh)
+        return [
+            (number, known[value])
+            for number, value in zip(numbers.tolist(), chosen, strict=True)
+            if known[value]
+        ]
+
+    def _methods(self, batch: pa.RecordBatch) -> _Judged:
+        codes, values = _distinct(batch.column("method"))
+        verdicts = [
+            (number, verdict)
+            for number, value in enumerate(values.to_pylist())
+            if value and (verdict := check(self._book, Place.METHOD, value))
+        ]
+        return _spread(codes, len(values), verdicts)
+
+    def _junk(self, batch: pa.RecordBatch) -> _Judged:
+        """Lines without a method are no requests: their text is judged as a whole."""
+        empty = pc.equal(pc.binary_length(_binary(batch.column("method"))), 0)
+        rows = np.flatnonzero(empty.to_numpy(zero_copy_only=False))
+        codes = np.zeros(batch.num_rows, np.int64)
+        if not len(rows):
+            return _Judged(codes, [()])
+        row_codes, values = _distinct(batch.column("target").take(pa.array(rows)))
+        verdicts = [
+            (number, verdict)
+            for number, value in enumerate(values.to_pylist())
+            if (verdict := check(self._book, Place.REQUEST, value))
+        ]
+        judged = _spread(row_codes, len(values), verdicts)
+        codes[rows] = judged.codes
+        return _Judged(codes, judged.verdicts)
+
+    def findings(self, batch: pa.RecordBatch) -> list[Finding]:
+        """One finding per client and class of an annotated batch.
+
+        Args:
+            batch: Rows with at least client, ts, and the columns of `record.DETECT_COLUMNS`.
+
+        Returns:
+            Findings of the kinds `threats.<class>`, in the order of clients and classes.
+        """
+        touched = np.flatnonzero(
+            pc.greater(pc.list_value_length(batch.column("rules")), 0).to_numpy(zero_copy_only=False)
+        )
+        columns = ["client", "ts", "rules", "classes", "score", "evidence"]
+        lines = batch.select(columns).take(pa.array(touched)).to_pylist()
+        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for line in lines:
+            for name in line["classes"]:
+                groups.setdefault((line["client"], name), []).append(line)
+        return [self._finding(*key, groups[key]) for key in sorted(groups)]
+
+    def _finding(self, client: str, name: str, lines: Sequence[dict[str, Any]]) -> Finding:
+        rules = {rule.id: rule for rule in self._book.rules if rule.attack_class == name}
+        strongest = sorted(lines, key=lambda line: -line["score"])[:_FINDING_EVIDENCE]
+        evidence = (
+            next(item for item in line["evidence"] if item["rule"] in rules)
+            for line in strongest
+            if any(item["rule"] in rules for item in line["evidence"])
+        )
+        times: list[datetime] = [line["ts"] for line in lines]
+        return Finding(
+            kind=f"threats.{name}",
+            subject=Subject(SubjectKind.ADDRESS, client),
+            severity=max(rules[id_].severity for line in lines for id_ in line["rules"] if id_ in rules),
+            score=strongest[0]["score"],
+            first=min(times),
+            last=max(times),
+            count=len(lines),
+            evidence=tuple(Evidence(**item) for item in evidence),
+        )
+
+
+def _binary(column: pa.Array) -> pa.Array:
+    # Bytes, not text: a log may hold bytes that are no UTF-8, and nothing here needs characters.
+    text = column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
+    return text.cast(pa.binary())
+
+
+def _distinct(column: pa.Array) -> tuple[NDArray[np.int32], pa.Array]:
+    """For each row the number of its value, and the distinct values as bytes."""
+    encoded = _binary(column).dictionary_encode()
+    return encoded.indices.to_numpy(), encoded.dictionary
+
+
+def _rows(values: pa.Array) -> bytes:
+    """The values as rows that end with a line feed; a line feed inside becomes a carriage return."""
+    if not len(values):
+        return b""
+    listed = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+    joined: bytes = pc.binary_join(listed, b"\n")[0].as_py()
+    if joined.count(b"\n") >= len(values):
+        return b"".join(value.replace(b"\n", b"\r") + b"\n" for value in values.to_pylist())
+    return joined + b"\n"
+
+
+def _spread(codes: NDArray[np.int32], size: int, verdicts: Sequence[tuple[int, Verdict]]) -> _Judged:
+    """From verdicts on distinct values to verdicts on rows."""
+    table = np.zeros(max(size, 1), np.int64)
+    for position, (number, _) in enumerate(verdicts, 1):
+        table[number] = position
+    return _Judged(table[codes], [(), *(verdict for _, verdict in verdicts)])
+
+
+def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> list[pa.Array]:
+    """The four columns: one result per distinct combination of verdicts, spread over the rows."""
+    combined = np.zeros(rows, np.int64)
+    for column in judged:
+        combined = combined * len(column.verdicts) + column.codes
+    keys, first, inverse = _unique(combined)
+    results = [
+        _result(book, [column.verdicts[column.codes[row]] for column in judged]) for row in first.tolist()
+    ]
+    del keys
+    fields = ("rules", "classes", "score", "evidence")
+    return [
+        pa.array([result[position] for result in results], DETECT_COLUMNS.field(name).type).take(
+            pa.array(inverse)
+        )
+        for position, name in enumerate(fields)
+    ]
+
+
+def _unique(
+    combined: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct numbers, a row of each, and for each row its number's place.
+
+    Sorts only the rows that are not clean (zero): these are few.
+    """
+    touched = np.flatnonzero(combined)
+    keys, first, places = np.unique(combined[touched], return_index=True, return_inverse=True)
+    inverse = np.zeros(len(combined), np.int64)
+    inverse[touched] = places + 1
+    clean = np.flatnonzero(combined == 0)[:1]
+    if not len(clean):
+        return keys, touched[first], inverse - 1
+    return np.concatenate(([0], keys)), np.concatenate((clean, touched[first])), inverse
+
+
+_Result = tuple[list[str], list[str], float, list[dict[str, str]]]
+
+
+def _result(book: RuleBook, verdicts: Iterable[Verdict]) -> _Result:
+    hits = [hit for verdict in verdicts for hit in verdict]
+    if not hits:
+        return [], [], 0.0, []
+    rules = [book.rules[index] for index in sorted({hit.rule for hit in hits})]
+    hits.sort(key=lambda hit: -book.rules[hit.rule].score)
+    return (
+        [rule.id for rule in rules],
+        sorted({rule.attack_class.value for rule in rules}),
+        line_score((rule.attack_class, rule.score) for rule in rules),
+        [_evidence(book, hit) for hit in hits[:MAX_EVIDENCE]],
+    )
+
+
+def _evidence(book: RuleBook, hit: Hit) -> dict[str, str]:
+    return {
+        "where": hit.where,
+        "decoded": hit.decoded,
+        "matched": hit.matched,
+        "rule": book.rules[hit.rule].id,
+    }
