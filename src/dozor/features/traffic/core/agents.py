@@ -182,20 +182,22 @@ _SAFARI = r"Version/[0-9.]+.* Safari/|\((?:iPhone|iPad|iPod).*AppleWebKit/"
 
 # Words that a program uses of itself, inside one product token: `AhrefsBot/7.0`, `my-crawler`.
 _CALLING = (
-    r"[a-z0-9_.!-]*(?:crawl|spider|scrap(?:er|y)|slurp|fetcher|archiver|feed(?:parser|reader|fetch)|"
+    r"[a-z0-9_.!-]*(?:crawl|spider|scrap(?:er|y)|slurp|fetch(?:er)?|archiver|feed(?:parser|reader)|"
     r"monitor|checker|scanner|validator|httpclient|http-client|http_client|urllib|libwww|headless|"
-    r"webhook|prober?)[a-z0-9_.!-]*"
+    r"webhook|prober?|preview|pinger|downloader|harvester|indexer|webclient)[a-z0-9_.!-]*"
 )
 # `bot` ends its word, so that `bottom` is none.
 _BOT = r"[a-z0-9_.!-]*bots?(?:[_-][a-z0-9_.!-]*)?"
 _CALLED_PROGRAM = rf"(?i)(?:^|[^a-z0-9_.!/-])({_CALLING}|{_BOT})(?:[^a-z0-9]|$)"
 # A phone's brand that ends like a bot.
-_NO_BOT = r"(?i)\bCubot\b"
+_NO_BOT = r"(?i)\bCubot"
 
 _CONTACT = r"(?i)https?://|\bwww\.|[a-z0-9_.+-]+(?:@|\[at\]| at )[a-z0-9-]+\.[a-z]"
 _RSS = r"(?i)\bRSS\b"
 
 _COMPATIBLE = r"^Mozilla/[0-9.]+ \(compatible; ?([A-Za-z0-9][A-Za-z0-9_.+-]*)"
+# Browsers that wrote so in their day; whoever else does is a program.
+_COMPATIBLE_BROWSERS = ["MSIE", "Konqueror", "iCab", "Opera"]
 _FIRST_PRODUCT = r"^[^A-Za-z0-9]*([A-Za-z0-9][A-Za-z0-9_.+-]*)"
 
 
@@ -255,8 +257,10 @@ def _remember(found: Mapping[str, Agent]) -> None:
 
 def _are_programs(agents: pl.Series) -> pl.Series:
     spoken = agents.str.replace_all(_NO_BOT, "")
+    compatible = spoken.str.extract(_COMPATIBLE)
     return (
         spoken.str.contains(_pattern(PROGRAMS))
+        | (compatible.is_not_null() & ~compatible.is_in(_COMPATIBLE_BROWSERS))
         | spoken.str.contains(_CALLED_PROGRAM)
         | spoken.str.contains(_CONTACT)
         | spoken.str.contains(_RSS)
