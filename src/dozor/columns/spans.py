@@ -148,13 +148,17 @@ def as_integers(spans: Spans, *, width: int = 18) -> tuple[Ints, Bools]:
     length = spans.length
     longest = int(length.max()) if len(spans) else 0
     columns = max(1, min(longest, width))
-    digits = spans.buffer.windows(spans.start, columns).astype(np.int64) - _ZERO
-    inside = np.arange(columns) < length[:, None]
-    valid = (((digits >= 0) & (digits <= _NINE)) | ~inside).all(1) & (length > 0) & (length <= width)
+    digits = spans.buffer.windows(spans.start, columns) - np.uint8(_ZERO)  # what is no digit wraps above 9
+    valid = (length > 0) & (length <= width)
     value = np.zeros(len(spans), np.int64)
+    if len(spans) and int(length.min()) == columns:
+        for column in range(columns):
+            value = value * 10 + digits[:, column]
+        return value, valid & (digits <= _NINE).all(1)
+    inside = np.arange(columns) < length[:, None]
     for column in range(columns):
         value = np.where(inside[:, column], value * 10 + digits[:, column], value)
-    return value, valid
+    return value, valid & ((digits <= _NINE) | ~inside).all(1)
 
 
 def as_seconds(spans: Spans) -> pa.Array:

@@ -148,9 +148,9 @@ def _reads(buffer: Buffer, token: Token, start: Ints) -> Bools:
     if isinstance(token, Variable):
         return np.ones(len(start), np.bool_)
     literal = np.frombuffer(token.encode(), np.uint8)
-    fits = np.ones(len(start), np.bool_)
-    for place, byte in enumerate(literal):
-        fits &= buffer.data[np.minimum(start + place, buffer.size)] == byte
+    fits = buffer.data[start] == literal[0]
+    for place, byte in enumerate(literal[1:], 1):
+        fits &= buffer.data[start + place] == byte  # the padding keeps this inside
     return fits
 
 

@@ -11,15 +11,29 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from dozor.columns.spans import Bools, Ints, Spans
+from dozor.columns.spans import Bools, Ints, Spans, as_text
 
 _METHOD_BYTES = 24  # longer than any registered method; a longer first word is junk
-_PROTOCOL_BYTES = 10  # ` HTTP/1.1` with its space; ` HTTP/2` and such are found in it too
+_VERSION_BYTES = 9  # ` HTTP/1.1` with its space
+_VERSION = r" HTTP/[0-9](?:\.[0-9])?$"
 _SPACE = ord(" ")
 _TOKEN = np.zeros(256, np.bool_)
 _TOKEN[[ord(sign) for sign in "!#$%&'*+-.^_`|~"]] = True
 for _low, _high in ("09", "AZ", "az"):
     _TOKEN[ord(_low) : ord(_high) + 1] = True
+
+
+def _word(text: bytes) -> np.uint64:
+    """Up to 8 bytes as the number that they are in memory."""
+    return np.frombuffer(text.ljust(8, b"\0"), np.uint64)[0]
+
+
+_COMMON_VERSIONS = np.array([_word(b"HTTP/" + number) for number in (b"1.0", b"1.1", b"2.0", b"3.0")])
+_COMMON_METHODS = [
+    (_word(b"\xff" * len(method)), _word(method), len(method) - 1)
+    for method in (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ")
+]
+"""Mask and value of a method with its space in the first 8 bytes, and its length: nearly all lines."""
 
 
 def split_request(fields: Mapping[str, Spans], n: int) -> tuple[Spans, Spans, Spans, Bools]:
@@ -55,20 +69,18 @@ def whole_requests(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _split_line(request: Spans) -> tuple[Spans, Spans, Spans, Bools]:
     buffer, start, length = request.buffer, request.start, request.length
-    head = request.first_bytes(_METHOD_BYTES)
-    is_space = head == _SPACE
-    word = is_space.argmax(1)
-    columns = np.arange(_METHOD_BYTES)
-    is_token = (_TOKEN[head] | (columns >= word[:, None])).all(1)
-    has_method = is_space[np.arange(len(request)), word] & (word > 0) & is_token
+    word = _method_length(request)
     version = _version_length(request)
     target_start = start + word + 1
     target_length = length - word - 1 - version
-    old = (version == 0) & _starts_with_slash(request, target_start) & ~_has_space(request, target_start)
-    good: Bools = has_method & (target_length > 0) & ((version > 0) | old)
+    good: Bools = (word > 0) & (target_length > 0) & (version > 0)
+    old = np.flatnonzero((word > 0) & (target_length > 0) & (version == 0))
+    if len(old):
+        text = pl.Series(as_text(Spans(buffer, target_start[old], target_length[old])))
+        good[old] = (text.str.starts_with("/") & ~text.str.contains(" ", literal=True)).to_numpy()
+    has_version = good & (version > 0)
     method = Spans(buffer, start, np.where(good, word, 0))
     target = Spans(buffer, np.where(good, target_start, start), np.where(good, target_length, length))
-    has_version = good & (version > 0)
     protocol = Spans(
         buffer,
         np.where(has_version, start + length - version + 1, start),
@@ -77,31 +89,37 @@ def _split_line(request: Spans) -> tuple[Spans, Spans, Spans, Bools]:
     return method, target, protocol, ~good
 
 
-def _version_length(request: Spans) -> Ints:
-    """Bytes of ` HTTP/d.d` or ` HTTP/d` at the end, with its space; 0 when there is none."""
+def _method_length(request: Spans) -> Ints:
+    """Bytes of the first word, a token that a space ends; 0 where there is none."""
+    head = request.buffer.windows(request.start, 8).view(np.uint64)[:, 0]
     found = np.zeros(len(request), np.int64)
-    for width, shape in ((9, " HTTP/0.0"), (7, " HTTP/0")):
-        tail = request.buffer.windows(np.maximum(request.start + request.length - width, 0), _PROTOCOL_BYTES)
-        fits = request.length >= width
-        for place, sign in enumerate(shape):
-            byte = tail[:, place]
-            fits &= (byte >= ord("0")) & (byte <= ord("9")) if sign == "0" else byte == ord(sign)
-        found = np.where((found == 0) & fits, width, found)
+    for mask, word, size in _COMMON_METHODS:
+        found[(head & mask) == word] = size
+    found[found >= request.length] = 0
+    rest = np.flatnonzero(found == 0)
+    if len(rest):
+        window = request.take(rest).first_bytes(_METHOD_BYTES)
+        is_space = window == _SPACE
+        size = is_space.argmax(1)
+        is_token = (_TOKEN[window] | (np.arange(_METHOD_BYTES) >= size[:, None])).all(1)
+        found[rest] = np.where(is_space[np.arange(len(rest)), size] & is_token, size, 0)
     return found
 
 
-def _starts_with_slash(request: Spans, place: Ints) -> Bools:
-    slash: Bools = request.buffer.data[np.minimum(place, request.buffer.size)] == ord("/")
-    return slash
-
-
-def _has_space(request: Spans, place: Ints) -> Bools:
-    """Where a space stands between `place` and the end; only asked of the rare lines without a version."""
-    has = np.zeros(len(request), np.bool_)
-    for row in np.flatnonzero(_version_length(request) == 0):
-        end = request.start[row] + request.length[row]
-        has[row] = bool((request.buffer.data[place[row] : end] == _SPACE).any())
-    return has
+def _version_length(request: Spans) -> Ints:
+    """Bytes of ` HTTP/d.d` or ` HTTP/d` at the end, with its space; 0 when there is none."""
+    end = request.start + request.length
+    found = np.zeros(len(request), np.int64)
+    tail = request.buffer.windows(np.maximum(end - 8, 0), 8).view(np.uint64)[:, 0]
+    common = np.isin(tail, _COMMON_VERSIONS) & (request.length > _VERSION_BYTES)
+    common &= request.buffer.data[np.maximum(end - _VERSION_BYTES, 0)] == _SPACE
+    found[common] = _VERSION_BYTES
+    rest = np.flatnonzero(~common)
+    if len(rest):
+        last = np.minimum(request.length[rest], _VERSION_BYTES)
+        text = pl.Series(as_text(Spans(request.buffer, end[rest] - last, last)))
+        found[rest] = text.str.extract(_VERSION, 0).str.len_bytes().fill_null(0).to_numpy()
+    return found
 
 
 def _blank_where(spans: Spans, rows: Bools) -> Spans:
