@@ -165,7 +165,8 @@ def _run(command: Sequence[str], output: Path) -> Run:
 def _say_runs(plan: Plan, runs: Mapping[str, Sequence[Run]], say: Say) -> None:
     pairs = f"{plan.pairs} pair" + ("s" if plan.pairs > 1 else "")
     few = " (fewer than five, to save time; --pairs 5 measures all)" if plan.pairs < PAIRS else ""
-    say(f"{pairs}{few}; the file was read once before.\n")
+    say(f"{pairs}{few}; the file was read once before.")
+    say(f"{os.cpu_count()} cores, load average of the last five minutes {os.getloadavg()[1]:.1f}.\n")
     say(f"{'':<10}{'median s':>10}{'from':>10}{'to':>10}{'lines/s':>12}{'peak MiB':>10}")
     for name, measured in runs.items():
         seconds = [one.seconds for one in measured]
@@ -208,8 +209,9 @@ def _say_counts(path: Path, reported: Mapping[str, Any], theirs: Mapping[str, An
         general = theirs["general"]
         same = {"requests": general["valid_requests"], "bytes": general["bandwidth"]}
         differ += _differences("goaccess", same, {name: ours[name] for name in same})
-    attacks = sum(row["requests"] for row in reported["attacks"])
-    say(f"Detection was on: {attacks:,} requests by attack class, {reported['rejected']:,} lines rejected.")
+    say(
+        f"Detection was on: {reported['attack_requests']:,} attacks; {reported['rejected']:,} lines rejected."
+    )
     if differ:
         for sentence in differ:
             say(f"DIFFERENT: {sentence}")

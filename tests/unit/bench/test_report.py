@@ -19,7 +19,7 @@ REPORTED = {
     "unique_clients": 2,
     "bytes": 4294967306,
     "status": {"200": 2, "404": 1},
-    "attacks": [],
+    "attack_requests": 0,
 }
 
 
