@@ -323,7 +323,9 @@ def _cut(packed: _Input, name: str, size: int, longest_line: int) -> Generator[F
     ended = dropping = False
     failure: Exception | None = None
     while not ended:
-        block, end, failure = _fill(stream, rest, size)
+        # Doubling keeps the copying of a very long line in proportion to its length.
+        room = max(size, min(len(rest), longest_line - len(rest)))
+        block, end, failure = _fill(stream, rest, room)
         ended = end < len(block)
         start = 0
         if dropping:
@@ -340,25 +342,23 @@ def _cut(packed: _Input, name: str, size: int, longest_line: int) -> Generator[F
             yield FileChunk(data, offset, line, packed.consumed)
             offset += len(data)
             line += _count_lines(data)
-        rest = bytes(memoryview(block)[stop:end])
-        if len(rest) > longest_line:
+        if end - stop > longest_line:
             _logger.warning("Line %d of %s is longer than %d bytes and is cut.", line, name, longest_line)
-            yield FileChunk(rest[:_CUT_LINE], offset, line, packed.consumed)
-            offset += len(rest)
-            rest = b""
+            yield FileChunk(bytes(block[stop : stop + _CUT_LINE]), offset, line, packed.consumed)
+            offset += end - stop
             dropping = True
+        rest = b"" if dropping else bytes(memoryview(block)[stop:end])
     if failure:
         raise _broken(name, failure, packed.consumed, line - 1) from failure
 
 
-def _fill(stream: _Readable, rest: bytes, size: int) -> tuple[bytearray, int, Exception | None]:
-    """Read a block that begins with `rest`; it is not full where the stream ends or fails.
+def _fill(stream: _Readable, rest: bytes, room: int) -> tuple[bytearray, int, Exception | None]:
+    """Read a block of `rest` and `room` more bytes; it is not full where the stream ends or fails.
 
     Returns:
         The block, the end of what is in it, and the failure.
     """
-    # Doubling keeps the copying of a very long line in proportion to its length.
-    block = bytearray(len(rest) + max(size, len(rest)))
+    block = bytearray(len(rest) + room)
     block[: len(rest)] = rest
     view = memoryview(block)
     end = len(rest)
