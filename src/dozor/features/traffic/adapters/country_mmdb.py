@@ -13,6 +13,7 @@ from dozor.kernel.i18n import _
 
 _REMEMBERED = 1 << 16
 _CODE_LENGTH = 2
+_LONGEST = 45  # IPv6 in full with IPv4 at its end; what is longer must not fill the memory
 
 
 class MmdbCountry:
@@ -52,7 +53,8 @@ class MmdbCountry:
 
     def countries(self, addresses: pa.Array) -> pa.Array:
         """Look up each address; see the port `Country`."""
-        return pa.array(map(self._country, addresses.to_pylist()), pa.string())
+        texts = addresses.to_pylist()
+        return pa.array([self._country(text) if len(text) <= _LONGEST else "" for text in texts], pa.string())
 
 
 def _country_code(entry: Any) -> str:

@@ -35,6 +35,7 @@ _BRACKETED = re.compile(r"^\[([^\]]*)\](?::[0-9]{1,5})?$")
 _IPV4_WITH_PORT = re.compile(r"^([0-9.]+):[0-9]{1,5}$")
 
 _REMEMBERED = 1 << 16
+_LONGEST = 80  # brackets, IPv6 in full, a zone, a port
 
 
 def normal_addresses(texts: pl.Series) -> pl.Series:
@@ -52,8 +53,10 @@ def normal_addresses(texts: pl.Series) -> pl.Series:
     if plain.all():
         return texts
     odd = (~plain).arg_true()
-    normal = pl.Series([_normal_address(text) for text in texts.gather(odd).to_list()], dtype=pl.String)
-    return texts.clone().scatter(odd, normal)
+    # What is longer is no address, and must not fill the memory of those that were seen.
+    spellings = texts.gather(odd).to_list()
+    normal = [_normal_address(text) if len(text) <= _LONGEST else None for text in spellings]
+    return texts.clone().scatter(odd, pl.Series(normal, dtype=pl.String))
 
 
 def _is_plain(texts: pl.Series) -> pl.Series:
