@@ -65,6 +65,7 @@ def test_an_address_has_one_form_however_it_is_written(text: str, expected: str)
         "1.2.3.4.5",
         "12345",
         "::g",
+        "1" * 9_000,
     ],
 )
 def test_what_is_no_address_has_no_form(text: str) -> None:
