@@ -6,8 +6,10 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote_plus
 
 import iptocc
+import numpy as np
 import polars as pl
 import pytest
 
@@ -22,7 +24,7 @@ from dozor.features.traffic.core.demo import (
     label_lines,
     stream,
 )
-from dozor.features.traffic.core.demo.attackers import AGENT_CLASS
+from dozor.features.traffic.core.demo.attackers import AGENT_CLASS, embed
 from dozor.features.traffic.core.demo.tables import SITE
 
 END = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -117,6 +119,22 @@ def test_attacks_carry_their_samples_as_they_are_or_embedded(day: pl.DataFrame) 
     assert any("UNION%20SELECT" in request or "UNION+SELECT" in request for request in sent)
     assert len({request.split("?")[0] for request in sent}) > 3
     assert all(request.count(" ") == 2 for request in sent)
+
+
+def test_methods_of_the_protocol_class_are_sent_as_methods() -> None:
+    samples = {"protocol": ["TRACE", "%c0%af", ""]}
+    events = next(backfill(build_world(DemoOptions(1, 2_000), samples), END, 1))
+    sent = events.filter(pl.col("label") == "protocol")["request"].to_list()
+    assert "TRACE / HTTP/1.1" in sent
+    assert all("%25c0%25af" in request for request in sent if not request.startswith("TRACE"))
+
+
+@pytest.mark.parametrize("sample", ["//evil.example/x", "/bin/id -a", "1 OR 1=1", "../etc/passwd"])
+def test_values_become_arguments_and_only_paths_of_the_site_are_targets(sample: str) -> None:
+    target = embed(np.random.default_rng(1), sample)
+    assert sample in {
+        unquote_plus(value) for _, _, value in (part.partition("=") for part in target.split("&"))
+    }
 
 
 def test_bad_agents_are_sent_as_agents(day: pl.DataFrame) -> None:

@@ -38,6 +38,12 @@ from dozor.features.traffic.core.demo.world import (
 AGENT_CLASS: Final = "bad_agent"
 """The class whose samples are agents instead of targets."""
 
+PROTOCOL_CLASS: Final = "protocol"
+"""The class whose samples may be methods."""
+
+# a path of the site, with arguments or without; `//host` and `/bin/id -a` are values of arguments
+_TARGET: Final = re.compile(r"/(?!/)[^\s?]*(?:\?\S*|\?[^\s=]*=.*)?", re.DOTALL)
+
 _ATTACK_SHARE: Final = 0.02
 _ATTACK_SIZE: Final = 18
 _LEAST_SIZE: Final = 6
@@ -147,15 +153,22 @@ def _answered(
 def _attack(rng: np.random.Generator, campaign: Campaign, name: str) -> pl.DataFrame:
     samples = campaign.world.samples[name]
     chosen = rng.integers(0, len(samples), campaign.size)
-    requests = [f"GET {embed(rng, samples[number])} HTTP/1.1" for number in chosen]
+    requests = [_request(rng, name, samples[number]) for number in chosen]
     status = np.asarray((404, 403, 400, 200, 500))[weighted(rng, (50, 14, 6, 22, 8), campaign.size)]
     t = spread(rng, campaign.start, campaign.size, gap=1.5)
     return _answered(rng, t, requests, status, client=_sources(rng)[0], agent=_tool(rng))
 
 
+def _request(rng: np.random.Generator, name: str, sample: str) -> str:
+    """The request line of an attack; a bare word of the class `protocol` is a method."""
+    if name == PROTOCOL_CLASS and sample.isalpha():
+        return f"{sample} / HTTP/1.1"
+    return f"GET {embed(rng, sample)} HTTP/1.1"
+
+
 def embed(rng: np.random.Generator, sample: str) -> str:
     """A request target that carries the sample: as it is, moved to a page of the site, or as an argument."""
-    if not sample.startswith("/"):
+    if not _TARGET.fullmatch(sample):
         encode = quote if rng.random() < 0.5 else quote_plus
         template = tables.EMBEDDINGS[int(rng.integers(0, len(tables.EMBEDDINGS)))]
         return template.format(value=encode(sample.encode("latin-1"), safe=""))

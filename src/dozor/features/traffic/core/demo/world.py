@@ -127,8 +127,9 @@ def build_world(options: DemoOptions, samples: Mapping[str, Sequence[str]]) -> W
 
     Args:
         options: What to generate.
-        samples: Class to attack texts: agents for the class `bad_agent`, else request targets (with a
-            leading `/`) or bare values, which get embedded into the site's own parameters.
+        samples: Class to attack texts: agents for the class `bad_agent`, else request targets (paths with or
+            without arguments) or bare values, which get embedded into the site's own arguments; a bare word
+            of the class `protocol` is a method.
     """
     rng = np.random.default_rng([options.seed, 0])
     size = min(_MOST_PEOPLE, max(60, options.requests_per_day // 8))
@@ -137,9 +138,9 @@ def build_world(options: DemoOptions, samples: Mapping[str, Sequence[str]]) -> W
         people=_audience(rng, size, tables.BROWSERS),
         apps=_audience(rng, max(20, size // 10), tables.API_AGENTS),
         samples={
-            name: tuple(text.encode("utf-8", "surrogateescape").decode("latin-1") for text in texts)
+            name: tuple(text.encode("utf-8", "surrogateescape").decode("latin-1") for text in texts if text)
             for name, texts in sorted(samples.items())
-            if texts
+            if any(texts)
         },
     )
 
