@@ -48,8 +48,7 @@ def build_pipeline(settings: Settings, log_format: str | None = None) -> Pipelin
 def build_detector(settings: Settings) -> Detector:
     """The detector with the rules that the settings leave in force."""
     rules = load_rules(settings.threats.extra_rules_dir, settings.threats.disabled_rules)
-    patterns, _owners = expressions(rules)
-    return Detector(rules, HyperscanScanner(patterns, cache_dir=cache_folder()))
+    return Detector(rules, HyperscanScanner(expressions(rules).texts, cache_dir=cache_folder()))
 
 
 def open_country(database: Path | None) -> Country:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from dozor.columns.record import REJECT
 from dozor.features.traffic.core.errorlog import (
     ERROR_RECORD,
+    count_messages,
     fold_messages,
     parse_errorlog,
-    summarise_errors,
+    top_messages,
 )
 
 OPEN_FAILED = (
@@ -187,7 +188,7 @@ def test_a_summary_counts_by_level_and_kind_the_most_frequent_first() -> None:
         for level, count in ((b"warn", 3), (b"error", 5))
         for n in range(count)
     ]
-    rows = summarise_errors(parse_errorlog(b"".join(lines)).records)
+    rows = top_messages([count_messages(parse_errorlog(b"".join(lines)).records)])
     assert [(row.level, row.message, row.count) for row in rows] == [
         ("error", "worker N failed", 5),
         ("warn", "worker N failed", 3),
@@ -199,6 +200,13 @@ def test_a_summary_counts_by_level_and_kind_the_most_frequent_first() -> None:
 def test_a_summary_holds_no_more_rows_than_asked() -> None:
     lines = b"".join(b"2026/11/22 13:00:00 [crit] 1#1: kind%s\n" % (b"x" * n) for n in range(30))
     records = parse_errorlog(lines).records
-    assert len(summarise_errors(records)) == 10
-    assert len(summarise_errors(records, most=3)) == 3
-    assert summarise_errors(records.slice(0, 0)) == ()
+    assert len(top_messages([count_messages(records)])) == 10
+    assert len(top_messages([count_messages(records)], most=3)) == 3
+    assert top_messages([count_messages(records.slice(0, 0))]) == ()
+
+
+def test_a_chunk_may_begin_with_the_end_of_a_message() -> None:
+    entry = b"2026/11/22 10:00:00 [error] 7#7: *1 script failed\n"
+    later = parse_errorlog(b"  at line 7\n" + entry, offset=100, first_line=5)
+    assert (len(later.records), len(later.rejects)) == (1, 0)
+    assert len(parse_errorlog(b"  at line 7\n" + entry).rejects) == 1

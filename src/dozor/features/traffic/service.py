@@ -18,12 +18,12 @@ import polars as pl
 import pyarrow as pa
 
 from dozor.columns.batches import filter_batch
-from dozor.features.traffic.core.errorlog import parse_errorlog, summarise_errors
+from dozor.features.traffic.core.errorlog import parse_errorlog
 from dozor.features.traffic.core.filters import Filters
 from dozor.features.traffic.core.formats import Format, Kind
 from dozor.features.traffic.core.parse import Parsed, detect_format, parse
 from dozor.features.traffic.core.summary import Partial, Summariser, partial_summary
-from dozor.features.traffic.model import Chunk, ErrorRow, Summary
+from dozor.features.traffic.model import Chunk, Summary
 from dozor.features.traffic.ports import Annotate, Spill
 from dozor.kernel.errors import JobError
 from dozor.kernel.i18n import _
@@ -124,14 +124,13 @@ def report(
     started = time.perf_counter()
     summariser = Summariser(spill, memory_budget)
     spent: dict[str, float] = {} if stages is None else stages
-    error_batches: list[pa.RecordBatch] = []
     with ThreadPoolExecutor(workers, "dozor-report") as pool:
         for source in sources:
             head, chunks = _peek(source.chunks())
             format_ = pipeline.format_of(head)
             summariser.add_source(source.name, format_.name)
             if format_.kind is Kind.ERROR_LOG:
-                error_batches += _read_errors(chunks, summariser, source.name)
+                _read_errors(chunks, summariser, source.name)
                 continue
 
             def count(chunk: Chunk, format_: Format = format_, name: str = source.name) -> _Counted:
@@ -148,8 +147,7 @@ def report(
                 summariser.add_rejects(counted.rejects, source.name)
                 _add(spent, {**counted.seconds, "merge": time.perf_counter() - began})
     began = time.perf_counter()
-    errors = _errors(error_batches)
-    summary = summariser.result(seconds=time.perf_counter() - started, errors=errors)
+    summary = summariser.result(seconds=time.perf_counter() - started)
     _add(spent, {"result": time.perf_counter() - began})
     return summary
 
@@ -207,20 +205,11 @@ def _where(records: pa.RecordBatch, conditions: Sequence[pl.Expr]) -> pa.RecordB
     return filter_batch(records, keep)
 
 
-def _read_errors(chunks: Iterable[Chunk], summariser: Summariser, name: str) -> list[pa.RecordBatch]:
-    batches = []
+def _read_errors(chunks: Iterable[Chunk], summariser: Summariser, name: str) -> None:
     for chunk in chunks:
-        parsed = parse_errorlog(bytes(chunk.data), offset=chunk.offset, first_line=chunk.first_line)
+        parsed = parse_errorlog(chunk.data, offset=chunk.offset, first_line=chunk.first_line)
+        summariser.add_errors(parsed.records)
         summariser.add_rejects(parsed.rejects, name)
-        batches.append(parsed.records)
-    return batches
-
-
-def _errors(batches: Sequence[pa.RecordBatch]) -> tuple[ErrorRow, ...]:
-    if not batches:
-        return ()
-    table = pa.Table.from_batches(batches).combine_chunks().to_batches()
-    return summarise_errors(table[0]) if table else ()
 
 
 def _add(total: dict[str, float], part: Mapping[str, float]) -> None:

@@ -28,6 +28,7 @@ messages are for reading; nobody should be blocked for what this log alone says.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,9 @@ ERROR_RECORD = pa.schema(
 
 MOST_ERRORS = 10
 """Messages of a summary."""
+
+MERGE_COUNTS = [pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()]
+"""How counts of the same message are joined."""
 
 _BEGINNING = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d"
 _HEAD = (
@@ -111,8 +115,8 @@ def parse_errorlog(
             of summer time repeats is taken as its first occurrence.
 
     Returns:
-        Rows, and rejects with the reasons `head` (the first lines continue nothing) and `time` (a
-        date or time that does not exist).
+        Rows, and rejects with the reasons `head` (the first lines of a log continue nothing) and
+        `time` (a date or time that does not exist).
     """
     entries = _join(_lines(bytes(data), offset, first_line))
     entries = entries.with_columns(pl.col("raw").str.extract_groups(_HEAD).alias("head")).unnest("head")
@@ -125,7 +129,9 @@ def parse_errorlog(
         pl.col("pid", "tid", "connection").cast(pl.Int64),
         *(pl.col("facts").str.extract(fact).fill_null("").alias(name) for name, fact in _FACTS.items()),
     )
-    rejects = entries.filter(pl.col("ts").is_null()).with_columns(
+    # What a chunk begins with may continue the last message of the chunk before it.
+    continues = ~pl.col("raw").str.contains(_BEGINNING) & (offset > 0)
+    rejects = entries.filter(pl.col("ts").is_null() & ~continues).with_columns(
         reason=pl.when("headless").then(pl.lit("head")).otherwise(pl.lit("time"))
     )
     return ParsedErrors(to_batch(records, ERROR_RECORD), to_batch(rejects, REJECT))
@@ -179,18 +185,36 @@ def fold_messages(messages: pl.Series) -> pl.Series:
     return folded
 
 
-def summarise_errors(records: pa.RecordBatch, *, most: int = MOST_ERRORS) -> tuple[ErrorRow, ...]:
-    """Count the messages of an error log by level and kind, the most frequent first.
+def count_messages(records: pa.RecordBatch) -> pl.DataFrame:
+    """Count the messages of an error log by level and kind.
 
     Args:
         records: Rows of `ERROR_RECORD`.
-        most: How many rows to return.
+
+    Returns:
+        Columns level, message, count, first and last; `MERGE_COUNTS` joins the counts of several batches.
     """
     rows = pl.DataFrame(records.select(["ts", "level", "message"]))
-    folded = rows.with_columns(fold_messages(rows["message"]))
-    counted = (
-        folded.group_by("level", "message")
-        .agg(pl.len().alias("count"), pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last"))
-        .sort("count", "level", "message", descending=[True, False, False])
+    return (
+        rows.with_columns(fold_messages(rows["message"]))
+        .group_by("level", "message")
+        .agg(
+            pl.len().cast(pl.Int64).alias("count"),
+            pl.col("ts").min().alias("first"),
+            pl.col("ts").max().alias("last"),
+        )
     )
-    return tuple(ErrorRow(**row) for row in counted.head(most).iter_rows(named=True))
+
+
+def top_messages(counts: Iterable[pl.DataFrame], *, most: int = MOST_ERRORS) -> tuple[ErrorRow, ...]:
+    """The most frequent messages.
+
+    Args:
+        counts: Frames of `count_messages` that share no message.
+        most: How many rows to return.
+    """
+    frames = list(counts)
+    if not frames:
+        return ()
+    ordered = pl.concat(frames).sort("count", "level", "message", descending=[True, False, False])
+    return tuple(ErrorRow(**row) for row in ordered.head(most).iter_rows(named=True))

@@ -15,12 +15,12 @@ import polars as pl
 import pyarrow as pa
 
 from dozor.columns.record import ATTACK_SCORE
+from dozor.features.traffic.core.errorlog import MERGE_COUNTS, count_messages, top_messages
 from dozor.features.traffic.core.groups import Groups
 from dozor.features.traffic.model import (
     Attacker,
     AttackRow,
     Bucket,
-    ErrorRow,
     Reject,
     Source,
     Summary,
@@ -208,6 +208,7 @@ class Summariser:
         )
         self._groups["classes"] = groups("classes", ["class", "client", "attack"], [pl.col("requests").sum()])
         self._groups["attackers"] = groups("attackers", ["client"], _ATTACKER_MERGE)
+        self._groups["errors"] = groups("errors", ["level", "message"], MERGE_COUNTS)
         self._requests = self._bytes = self._bots = 0
         self._first: int | None = None
         self._last: int | None = None
@@ -241,7 +242,12 @@ class Summariser:
         for row in rejects.slice(0, max(0, TOP - len(self._rejects.examples))).to_pylist():
             self._rejects.examples.append(Reject(source, row["line"], row["reason"], row["raw"]))
 
-    def result(self, *, seconds: float = 0.0, errors: tuple[ErrorRow, ...] = ()) -> Summary:
+    def add_errors(self, records: pa.RecordBatch) -> None:
+        """Count messages of an error log (schema `core.errorlog.ERROR_RECORD`)."""
+        if len(records):
+            self._groups["errors"].add(count_messages(records))
+
+    def result(self, *, seconds: float = 0.0) -> Summary:
         """Everything that was added, as one summary. Call it once, at the end."""
         paths = _Tops(self._groups["paths"].complete(), {"requests": TOP, "errors": TOP, "mean": TOP})
         attackers = _top(self._groups["attackers"].complete(), ["attacks", "score"], "client")
@@ -280,7 +286,7 @@ class Summariser:
                 for name, count in self._sources.items()
             ),
             seconds=seconds,
-            errors=errors,
+            errors=top_messages(self._groups["errors"].complete()),
         )
 
     def _small(self, name: str) -> tuple[TopRow, ...]:
