@@ -54,7 +54,7 @@ def test_each_line_gets_its_verdict_in_order(tmp_path: Path) -> None:
 
 def test_verdicts_keep_their_lines_over_many_chunks(tmp_path: Path) -> None:
     path = tmp_path / "long.log"
-    lines = [_line(f"/page/{n}") if n % 1000 else _line(f"/q?id={n}'+UNION+SELECT+1,2,3--") for n in range(120_000)]
+    lines = [_line(f"/page/{n}" if n % 1000 else f"/q?id={n}'+UNION+SELECT+1,2,3--") for n in range(120_000)]
     path.write_text("\n".join(lines))
     attacks = [verdict["line"] for verdict in _detect(path, "--where", "attack = true")]
     assert attacks == [n + 1 for n in range(0, 120_000, 1000)]

@@ -16,9 +16,8 @@ from dozor.columns.record import ATTACK_SCORE
 from dozor.features.traffic.cli.options import files_or_stdin, filter_options
 from dozor.features.traffic.cli.report import ReportParts, build_report, show_progress
 from dozor.features.traffic.core.filters import read_filters
-from dozor.features.traffic.core.parse import Parsed
 from dozor.features.traffic.model import Summary
-from dozor.features.traffic.service import LogSource, records_in_order
+from dozor.features.traffic.service import LogSource, Run, records_in_order
 from dozor.kernel.i18n import _, current_language
 
 _MIB = 1 << 20
@@ -115,7 +114,7 @@ def _build_detect() -> click.Command:
     return detect
 
 
-def _json_lines(parsed: Parsed) -> str:
+def _json_lines(parsed: Run) -> str:
     """One object per line of the log, in the order of the lines."""
     records = [_verdict(row) for row in parsed.records.select(_DETECTED).to_pylist()]
     rejects = [
@@ -139,11 +138,14 @@ def _verdict(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attack_samples() -> Mapping[str, Sequence[str]]:
-    """Attack texts by class, from the rules' own positive samples."""
+    """Attack texts by class, from the positive samples of rules that a label can rely on."""
     from dozor.features.threats.core.rules import load_rules
+    from dozor.features.threats.model import AttackClass
 
     samples: dict[str, list[str]] = {}
     for rule in load_rules().rules:
+        if rule.score < ATTACK_SCORE and rule.attack_class is not AttackClass.SCANNER:
+            continue
         samples.setdefault(rule.attack_class.value, []).extend(rule.positive)
     return samples
 

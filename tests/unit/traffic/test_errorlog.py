@@ -91,12 +91,12 @@ def test_lines_without_a_head_continue_the_message_before_them() -> None:
 
 
 def test_lines_that_continue_nothing_are_rejected_one_by_one() -> None:
-    parsed = parse_errorlog(b"#1 {main}\nmore\n" + STARTED, offset=10, first_line=3)
+    parsed = parse_errorlog(b"#1 {main}\nmore\n" + STARTED)
     assert parsed.rejects.to_pylist() == [
-        {"line": 3, "line_offset": 10, "reason": "head", "raw": "#1 {main}"},
-        {"line": 4, "line_offset": 20, "reason": "head", "raw": "more"},
+        {"line": 1, "line_offset": 0, "reason": "head", "raw": "#1 {main}"},
+        {"line": 2, "line_offset": 10, "reason": "head", "raw": "more"},
     ]
-    assert parsed.records["line"].to_pylist() == [5]
+    assert parsed.records["line"].to_pylist() == [3]
 
 
 @pytest.mark.parametrize(

@@ -130,12 +130,8 @@ def test_a_log_without_times_has_no_slow_pages() -> None:
 
 
 def test_error_pages_are_by_number_of_errors() -> None:
-    rows = [
-        {"path": "/a", "status": 404},
-        {"path": "/b", "status": 500},
-        {"path": "/b", "status": 502},
-        {"path": "/c"},
-    ]
+    answers = [("/a", 404), ("/b", 500), ("/b", 502), ("/c", 200)]
+    rows: list[dict[str, Any]] = [{"path": path, "status": status} for path, status in answers]
     assert [(row.value, row.errors) for row in _summary(rows).error_paths] == [("/b", 2), ("/a", 1)]
 
 

@@ -1,0 +1,1 @@
+"""Web logs: formats, parsing, enrichment, reports, demo traffic."""

@@ -82,12 +82,21 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file that was read. `format` is the name of the format that its lines were parsed with."""
+    """One file that was read.
+
+    Args:
+        name: Its path, or `-`.
+        format: Name of the format that its lines were parsed with.
+        requests: Requests that passed the filters.
+        rejected: Lines that could not be parsed.
+        parsed: Lines that could, whether they passed the filters or not.
+    """
 
     name: str
     format: str
     requests: int
     rejected: int
+    parsed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

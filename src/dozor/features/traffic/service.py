@@ -21,7 +21,7 @@ from dozor.columns.batches import filter_batch
 from dozor.features.traffic.core.errorlog import parse_errorlog
 from dozor.features.traffic.core.filters import Filters
 from dozor.features.traffic.core.formats import Format, Kind
-from dozor.features.traffic.core.parse import Parsed, detect_format, parse
+from dozor.features.traffic.core.parse import detect_format, parse
 from dozor.features.traffic.core.summary import Partial, Summariser, partial_summary
 from dozor.features.traffic.model import Chunk, Summary
 from dozor.features.traffic.ports import Annotate, Spill
@@ -44,6 +44,21 @@ class LogSource(Protocol):
 
 
 @dataclass(frozen=True)
+class Run:
+    """What a pipeline made of a chunk.
+
+    Args:
+        records: Schema `columns.record.RECORD`: what passed the filters, in the order of the lines.
+        rejects: Schema `columns.record.REJECT`.
+        parsed: How many records there were before the filters.
+    """
+
+    records: pa.RecordBatch
+    rejects: pa.RecordBatch
+    parsed: int
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """bytes > records with countries, agents and verdicts; pure, for any number of threads.
 
@@ -63,7 +78,7 @@ class Pipeline:
         """The format of the log that begins with this chunk."""
         return self.format or detect_format(head.data, self.json_fields)
 
-    def run(self, chunk: Chunk, format_: Format, filters: Filters, seconds: dict[str, float]) -> Parsed:
+    def run(self, chunk: Chunk, format_: Format, filters: Filters, seconds: dict[str, float]) -> Run:
         """Records (schema `columns.record.RECORD`) that pass the filters, and all rejects.
 
         Args:
@@ -87,12 +102,13 @@ class Pipeline:
         took("enrich")
         records = _where(self.annotate(records), filters.where)
         took("detect")
-        return Parsed(records, parsed.rejects)
+        return Run(records, parsed.rejects, len(parsed.records))
 
 
 @dataclass(frozen=True)
 class _Counted:
     partial: Partial
+    parsed: int
     rejects: pa.RecordBatch
     seconds: dict[str, float]
 
@@ -135,15 +151,15 @@ def report(
 
             def count(chunk: Chunk, format_: Format = format_, name: str = source.name) -> _Counted:
                 seconds: dict[str, float] = {}
-                parsed = pipeline.run(chunk, format_, filters or Filters(), seconds)
+                run = pipeline.run(chunk, format_, filters or Filters(), seconds)
                 began = time.perf_counter()
-                partial = partial_summary(parsed.records, name)
+                partial = partial_summary(run.records, name)
                 seconds["group"] = time.perf_counter() - began
-                return _Counted(partial, parsed.rejects, seconds)
+                return _Counted(partial, run.parsed, run.rejects, seconds)
 
             for counted in _in_order(pool, count, chunks, ahead=workers + 1):
                 began = time.perf_counter()
-                summariser.add(counted.partial)
+                summariser.add(counted.partial, parsed=counted.parsed)
                 summariser.add_rejects(counted.rejects, source.name)
                 _add(spent, {**counted.seconds, "merge": time.perf_counter() - began})
     began = time.perf_counter()
@@ -154,7 +170,7 @@ def report(
 
 def records_in_order(
     source: LogSource, pipeline: Pipeline, *, filters: Filters | None = None, workers: int = 2
-) -> Iterator[Parsed]:
+) -> Iterator[Run]:
     """Records and rejects of an access log, chunk by chunk in the order of the log.
 
     Raises:
@@ -168,7 +184,7 @@ def records_in_order(
             hint=_("Give an access log."),
         )
 
-    def run(chunk: Chunk) -> Parsed:
+    def run(chunk: Chunk) -> Run:
         return pipeline.run(chunk, format_, filters or Filters(), {})
 
     with ThreadPoolExecutor(workers, "dozor-detect") as pool:

@@ -1,0 +1,1 @@
+"""Where traffic meets files, terminals, pages and tables of countries."""

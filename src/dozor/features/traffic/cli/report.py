@@ -16,6 +16,7 @@ import click
 
 from dozor.features.traffic.cli.options import files_or_stdin, filter_options
 from dozor.features.traffic.core.filters import read_filters
+from dozor.features.traffic.core.formats import ERROR_LOG
 from dozor.features.traffic.model import Summary
 from dozor.features.traffic.ports import Spill
 from dozor.features.traffic.service import LogSource, Pipeline, report
@@ -130,7 +131,7 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
 def _warn_of_strange_logs(summary: Summary) -> None:
     """Say so when not one line of a log could be read: most likely its format is another."""
     for source in summary.sources:
-        if source.rejected and not source.requests and summary.reject_reasons:
+        if source.rejected and not source.parsed and source.format != ERROR_LOG.name:
             message = _("'{name}': no line fits the format {format}; name its format with --format.")
             click.echo("dozor: " + message.format(name=source.name, format=source.format), err=True)
 

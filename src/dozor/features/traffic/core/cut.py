@@ -148,7 +148,7 @@ def _reads(buffer: Buffer, token: Token, start: Ints) -> Bools:
     if isinstance(token, Variable):
         return np.ones(len(start), np.bool_)
     literal = np.frombuffer(token.encode(), np.uint8)
-    fits = buffer.data[start] == literal[0]
+    fits: Bools = buffer.data[start] == literal[0]
     for place, byte in enumerate(literal[1:], 1):
         fits &= buffer.data[start + place] == byte  # the padding keeps this inside
     return fits

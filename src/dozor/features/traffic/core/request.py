@@ -6,6 +6,7 @@ Source: RFC 9112, section 3 (`method SP request-target SP HTTP-version`), RFC 91
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,7 +26,7 @@ for _low, _high in ("09", "AZ", "az"):
 
 def _word(text: bytes) -> np.uint64:
     """Up to 8 bytes as the number that they are in memory."""
-    return np.frombuffer(text.ljust(8, b"\0"), np.uint64)[0]
+    return np.uint64(int.from_bytes(text.ljust(8, b"\0"), sys.byteorder))
 
 
 _COMMON_VERSIONS = np.array([_word(b"HTTP/" + number) for number in (b"1.0", b"1.1", b"2.0", b"3.0")])

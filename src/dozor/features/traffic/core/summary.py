@@ -179,6 +179,7 @@ class _SourceCount:
     format: str
     requests: int = 0
     rejected: int = 0
+    parsed: int = 0
 
 
 @dataclass
@@ -219,9 +220,11 @@ class Summariser:
         """Name a source before its batches come, so that an empty one is told too."""
         self._sources.setdefault(name, _SourceCount(format_name))
 
-    def add(self, partial: Partial) -> None:
-        """Add one batch."""
-        self._sources[partial.source].requests += partial.requests
+    def add(self, partial: Partial, *, parsed: int | None = None) -> None:
+        """Add one batch; `parsed` is how many requests it had before filters, if there were any."""
+        source = self._sources[partial.source]
+        source.requests += partial.requests
+        source.parsed += partial.requests if parsed is None else parsed
         self._requests += partial.requests
         self._bytes += partial.bytes
         self._bots += partial.bots
@@ -282,7 +285,7 @@ class Summariser:
             reject_reasons=dict(sorted(self._rejects.reasons.items(), key=lambda item: (-item[1], item[0]))),
             reject_examples=tuple(self._rejects.examples),
             sources=tuple(
-                Source(name, count.format, count.requests, count.rejected)
+                Source(name, count.format, count.requests, count.rejected, count.parsed)
                 for name, count in self._sources.items()
             ),
             seconds=seconds,
