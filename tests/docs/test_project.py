@@ -57,3 +57,14 @@ def test_no_link_between_the_pages_is_dead(root: Path) -> None:
         if not (page.parent / target).exists()
     ]
     assert dead == []
+
+
+def test_decisions_are_numbered_without_gaps_and_as_their_titles_say(root: Path) -> None:
+    pages = sorted((root / "docs" / "decisions").glob("*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == list(range(1, len(pages) + 1))
+    assert not [
+        page.name
+        for page, number in zip(pages, numbers, strict=True)
+        if not page.read_text().startswith(f"# {number}. ")
+    ]
