@@ -1,0 +1,1 @@
+"""Attacks: signatures, their confirmation and scores."""

@@ -1,0 +1,1 @@
+"""Where threats meets Hyperscan."""

@@ -1,0 +1,1 @@
+"""The pure working parts of threats."""

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dozor.features.threats.core.arguments import Field, Part, parts
-from dozor.features.threats.core.normalise import normalise, special_rows
-from dozor.features.threats.core.rules import expressions
+from dozor.features.threats.core.normalise import normalise, row_ends, special_rows
+from dozor.features.threats.core.rules import expressions, widened
 from dozor.features.threats.core.tokenise import judge
 from dozor.features.threats.model import Hit, Place, Rule, RuleSet, Verdict
 from dozor.features.threats.ports import Scanner
@@ -53,23 +53,51 @@ class RuleBook:
 
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules.rules
+        self._hints = rules.hints
         self._tests: dict[int, _Test] = {}
-        _, owners = expressions(rules)
-        self._owners = np.array(owners, np.int64)
+        self._loose: dict[int, re.Pattern[bytes]] = {}
+        owners = expressions(rules).owners
+        self._owners = np.array([owner for owned in owners for owner in owned], np.int64)
+        self._counts = np.array([len(owned) for owned in owners], np.int64)
+        self._starts = np.cumsum(self._counts) - self._counts
+        tests = len(self.rules) + len(self._hints)
         self._relevant = {
-            field: np.array([self._looks_at(owner, field) for owner in owners], np.bool_) for field in Field
+            field: np.array([self._looks_at(index, field) for index in range(tests)], np.bool_)
+            for field in Field
         }
 
-    def _looks_at(self, owner: int, field: Field) -> bool:
-        return owner < 0 or bool(self.rules[owner].places & field.value)
+    def _looks_at(self, index: int, field: Field) -> bool:
+        return self.is_hint(index) or bool(self.rules[index].places & field.value)
 
-    def owners(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rule indices for expression numbers."""
-        return self._owners[found]
+    def is_hint(self, index: int) -> bool:
+        """Whether a test's index stands for a hint."""
+        return index >= len(self.rules)
 
-    def relevant(self, found: NDArray[np.int64], field: Field) -> NDArray[np.bool_]:
-        """Which expression numbers matter to a field."""
-        return self._relevant[field][found]
+    def pairs(
+        self, rows: NDArray[np.int64], found: NDArray[np.int64], field: Field
+    ) -> list[tuple[int, int]]:
+        """Rows and the tests that a scan calls for there, each pair once, by row."""
+        counts = self._counts[found]
+        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        owners = self._owners[np.repeat(self._starts[found], counts) + offsets]
+        rows = np.repeat(rows, counts)
+        relevant = self._relevant[field][owners]
+        packed = np.unique(rows[relevant] * len(self._relevant[field]) + owners[relevant])
+        rows, owners = np.divmod(packed, len(self._relevant[field]))
+        return list(zip(rows.tolist(), owners.tolist(), strict=True))
+
+    def may_match(self, index: int, text: bytes) -> bool:
+        """Whether a rule or a hint might match some part of a whole decoded value."""
+        loose = self._loose.get(index)
+        if loose is None:
+            patterns = (
+                (self._hints[index - len(self.rules)],)
+                if self.is_hint(index)
+                else self.rules[index].patterns
+            )
+            joined = "|".join(f"(?:{widened(pattern)})" for pattern in patterns)
+            loose = self._loose[index] = _compiled(joined)
+        return loose.search(text) is not None
 
     def test(self, index: int) -> _Test:
         """The confirming test of a rule."""
@@ -122,14 +150,27 @@ def suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> NDA
         field: What the rows are values of.
         text: Rows as they stand in the log, each ended by a line feed.
     """
-    rows, found = scanner.scan(text)
-    suspect = [rows[book.relevant(found, field)]]
+    found = _suspects(scanner, book, field, text)
     special = special_rows(text)
     if len(special):
         decoded = normalise(_select(text, special), fold_plus=field is not Field.USER_AGENT)
-        rows, found = scanner.scan(decoded)
-        suspect.append(special[rows[book.relevant(found, field)]])
-    return np.unique(np.concatenate(suspect))
+        found += special[_suspects(scanner, book, field, decoded)].tolist()
+    return np.unique(np.array(found, np.int64))
+
+
+def _suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> list[int]:
+    ends = row_ends(text)
+    suspect: list[int] = []
+    row_text, current = b"", -1
+    for row, index in book.pairs(*scanner.scan(text), field):
+        if suspect and suspect[-1] == row:
+            continue
+        if row != current:
+            current = row
+            row_text = text[int(ends[row - 1]) + 1 if row else 0 : int(ends[row])]
+        if book.may_match(index, row_text):
+            suspect.append(row)
+    return suspect
 
 
 def _select(text: bytes, rows: NDArray[np.intp]) -> bytes:
@@ -153,11 +194,9 @@ def examine(scanner: Scanner, book: RuleBook, field: Field, values: Sequence[byt
     """
     views = list(_views(field, values))
     text = b"".join(view.text + b"\n" for view in views)
-    rows, found = scanner.scan(text)
-    owners = book.owners(found)
     hits: list[dict[int, Hit]] = [{} for _ in values]
-    for row, index in sorted(set(zip(rows.tolist(), owners.tolist(), strict=True))):
-        if index >= 0:
+    for row, index in book.pairs(*scanner.scan(text), field):
+        if not book.is_hint(index):
             view = views[row]
             _confirm(book, index, view, hits[view.suspect])
     return [_verdict(book, found_hits.values()) for found_hits in hits]

@@ -9,6 +9,7 @@ nothing is paid per row. What is undone, in up to `ROUNDS` rounds (an attacker m
     C0 AF, E0 80 AF         overlong UTF-8
     full-width, circled and other look-alikes of ASCII, typographic quotes
     zero-width and null characters (removed), other control characters (a space)
+    runs of white space (one space, or one carriage return if the run has any)
 
 A decoded line feed or carriage return becomes a carriage return: rows stay rows.
 Argument separators are none of its business, see `arguments`.
@@ -100,7 +101,9 @@ def row_ends(text: bytes) -> _Index:
 def special_rows(text: bytes) -> _Index:
     """Numbers of the rows that `normalise` would or might change, ascending."""
     buffer = np.frombuffer(text, np.uint8)
-    positions = np.flatnonzero(_SPECIAL[buffer])
+    special = _SPECIAL[buffer]
+    special[1:] |= (buffer[1:] == _SPACE) & (buffer[:-1] == _SPACE)
+    positions = np.flatnonzero(special)
     if not len(positions):
         return positions
     rows = np.searchsorted(row_ends(text), positions)
@@ -126,7 +129,7 @@ def normalise(text: bytes, *, fold_plus: bool = False) -> bytes:
         buffer, resolved = _resolve_entities(buffer)
         if not (unescaped or resolved):
             break
-    buffer = _fold_controls(buffer)
+    buffer = _collapse_space(_fold_controls(buffer))
     return buffer[: len(buffer) - _PADDING].tobytes()
 
 
@@ -281,3 +284,14 @@ def _fold_controls(buffer: _Bytes) -> _Bytes:
     if len(lone):
         folded[lone[folded[lone - 1] < 0x80]] = _SPACE
     return folded
+
+
+def _collapse_space(buffer: _Bytes) -> _Bytes:
+    places = np.flatnonzero((buffer == _SPACE) | (buffer == _CR))
+    follows = np.concatenate(([False], np.diff(places) == 1))
+    if not follows.any():
+        return buffer
+    firsts = np.flatnonzero(~follows)
+    # The lower of the two codes is the carriage return: a run with a line break stays one.
+    buffer[places[firsts]] = np.minimum.reduceat(buffer[places], firsts)
+    return np.delete(buffer, places[follows])

@@ -7,13 +7,15 @@ A file holds `rules` (a list), and may hold `words` (name to list, usable in exp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dozor.features.threats.core.literals import required_literals
 from dozor.features.threats.core.tokenise import JUDGEMENTS
 from dozor.features.threats.model import ANYWHERE, AttackClass, Place, Rule, RuleSet
 from dozor.kernel.errors import SettingsError
@@ -33,6 +35,7 @@ _KEYS = frozenset(
         "where",
         "pattern",
         "patterns",
+        "scan",
         "confirm",
         "sql",
         "unless",
@@ -163,6 +166,7 @@ def _checked(entry: Mapping[str, Any], words: Mapping[str, str], id_: str) -> Ru
         score=float(entry["score"]),
         places=_places(entry.get("where", "any")),
         patterns=tuple(_expand(pattern, words) for pattern in patterns),
+        scan=tuple(_expand(scan, words) for scan in entry["scan"]) if "scan" in entry else None,
         confirm=_expand(entry["confirm"], words) if "confirm" in entry else None,
         sql=entry.get("sql"),
         unless=_expand(entry["unless"], words) if "unless" in entry else None,
@@ -189,37 +193,64 @@ def _places(value: str | Sequence[str]) -> frozenset[Place]:
     return frozenset(Place(place) for place in ([value] if isinstance(value, str) else value))
 
 
-def expressions(rules: RuleSet) -> tuple[tuple[str, ...], tuple[int, ...]]:
+@dataclass(frozen=True, slots=True)
+class Expressions:
     """What to build the scanner from.
 
-    Returns:
-        Expressions, and for each the index of its rule; -1 for a hint. Rules about the method or
-        about junk are not among them: such texts are few, and checked one by one.
-    """
-    pairs = [
-        (_widened(pattern), index)
-        for index, rule in enumerate(rules.rules)
-        if not rule.places <= {Place.METHOD, Place.REQUEST}
-        for pattern in rule.patterns
-    ]
-    pairs += [(hint, -1) for hint in rules.hints]
-    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-
-
-_WIDENED = re.compile(r"\\.|\[\^?(?:\\.|[^\]\\])+\]|([\^$])|\{(\d),(\d{2,})\}", re.DOTALL)
-
-
-def _widened(pattern: str) -> str:
-    """The expression for the scanner, which may find too much but never too little.
-
-    An argument's ends are not a row's ends: there `^` and `$` also mean the separators. High bounds
-    of repetitions are lifted: counting is what makes a database large and slow to compile.
+    Args:
+        texts: Expressions for the scanner, nearly all of them literal text.
+        owners: For each the tests that it calls for: indices of rules, or of hints counted on
+            from there.
     """
 
-    def widened(match: re.Match[str]) -> str:
-        anchor, low, _high = match.groups()
-        if low is not None:
-            return "*" if low == "0" else "+"
-        return {"^": _START, "$": _END}.get(anchor or "", match[0])
+    texts: tuple[str, ...]
+    owners: tuple[tuple[int, ...], ...]
 
-    return _WIDENED.sub(widened, pattern)
+
+def expressions(rules: RuleSet) -> Expressions:
+    """The expressions of all rules and hints, each text once.
+
+    Rules about the method or about junk are not among them: such texts are few, and checked one
+    by one.
+    """
+    owners: dict[str, set[int]] = {}
+    for index, rule in enumerate(rules.rules):
+        if not rule.places <= {Place.METHOD, Place.REQUEST}:
+            for text in _scanned(rule):
+                owners.setdefault(text, set()).add(index)
+    for index, hint in enumerate(rules.hints, len(rules.rules)):
+        for text in _literals((hint,)):
+            owners.setdefault(text, set()).add(index)
+    return Expressions(tuple(owners), tuple(tuple(sorted(found)) for found in owners.values()))
+
+
+def _scanned(rule: Rule) -> Iterator[str]:
+    needy = False
+    for pattern in rule.patterns:
+        literals = required_literals(pattern)
+        if literals is not None:
+            yield from map(re.escape, sorted(literals))
+        elif rule.scan:
+            needy = True
+        else:
+            yield widened(pattern)
+    if needy and rule.scan:
+        yield from _literals(rule.scan)
+
+
+def _literals(expressions: Iterable[str]) -> Iterator[str]:
+    for expression in expressions:
+        literals = required_literals(expression, short=True)
+        yield from map(re.escape, sorted(literals)) if literals else (widened(expression),)
+
+
+_WIDENED = re.compile(r"\\.|\[\^?(?:\\.|[^\]\\])+\]|([\^$])", re.DOTALL)
+
+
+def widened(pattern: str) -> str:
+    """The expression for a value as a whole: `^` and `$` also mean the ends of an argument."""
+
+    def replaced(match: re.Match[str]) -> str:
+        return {"^": _START, "$": _END}.get(match[1] or "", match[0])
+
+    return _WIDENED.sub(replaced, pattern)
