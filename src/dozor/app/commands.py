@@ -7,18 +7,18 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dozor.app.invocation import Invocation
-from dozor.columns.record import ATTACK_SCORE
 from dozor.features.traffic.cli.options import files_or_stdin, filter_options
 from dozor.features.traffic.cli.report import ReportParts, build_report, show_progress
-from dozor.features.traffic.core.filters import read_filters
 from dozor.features.traffic.model import Summary
-from dozor.features.traffic.service import LogSource, Run, records_in_order
 from dozor.kernel.i18n import _, current_language
+
+if TYPE_CHECKING:  # columns are imported when a command runs: its help must answer at once
+    from dozor.features.traffic.service import LogSource, Run
 
 _MIB = 1 << 20
 _PIPE_WIDTH = 120
@@ -101,6 +101,8 @@ def _build_detect() -> click.Command:
     ) -> None:
         del jsonl
         from dozor.app.pipeline import build_pipeline
+        from dozor.features.traffic.core.filters import read_filters
+        from dozor.features.traffic.service import records_in_order
 
         filters = read_filters(since, until, where, now=datetime.now(UTC))
         settings = _invocation().settings
@@ -116,7 +118,9 @@ def _build_detect() -> click.Command:
 
 def _json_lines(parsed: Run) -> str:
     """One object per line of the log, in the order of the lines."""
-    records = [_verdict(row) for row in parsed.records.select(_DETECTED).to_pylist()]
+    from dozor.columns.record import ATTACK_SCORE
+
+    records = [_verdict(row, ATTACK_SCORE) for row in parsed.records.select(_DETECTED).to_pylist()]
     rejects = [
         {"line": row["line"], "error": row["reason"], "attack": False, "raw": row["raw"]}
         for row in parsed.rejects.to_pylist()
@@ -126,10 +130,10 @@ def _json_lines(parsed: Run) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def _verdict(row: dict[str, Any]) -> dict[str, Any]:
+def _verdict(row: dict[str, Any], attack_score: float) -> dict[str, Any]:
     return {
         "line": row["line"],
-        "attack": row["score"] >= ATTACK_SCORE,
+        "attack": row["score"] >= attack_score,
         "classes": row["classes"],
         "rules": row["rules"],
         "score": round(row["score"], 4),
@@ -139,6 +143,7 @@ def _verdict(row: dict[str, Any]) -> dict[str, Any]:
 
 def _attack_samples() -> Mapping[str, Sequence[str]]:
     """Attack texts by class, from the positive samples of rules that a label can rely on."""
+    from dozor.columns.record import ATTACK_SCORE
     from dozor.features.threats.core.rules import load_rules
     from dozor.features.threats.model import AttackClass
 

@@ -10,18 +10,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from dozor.features.traffic.cli.options import files_or_stdin, filter_options
-from dozor.features.traffic.core.filters import read_filters
 from dozor.features.traffic.core.formats import ERROR_LOG
 from dozor.features.traffic.model import Summary
-from dozor.features.traffic.ports import Spill
-from dozor.features.traffic.service import LogSource, Pipeline, report
 from dozor.kernel.errors import JobError
 from dozor.kernel.i18n import _
+
+if TYPE_CHECKING:  # columns are imported when the command runs: its help must answer at once
+    from dozor.features.traffic.ports import Spill
+    from dozor.features.traffic.service import LogSource, Pipeline
 
 
 class Faces(Protocol):
@@ -101,6 +102,9 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
         html_file: Path | None,
         timings: bool,
     ) -> None:
+        from dozor.features.traffic.core.filters import read_filters
+        from dozor.features.traffic.service import report
+
         filters = read_filters(since, until, where, now=datetime.now(UTC))
         parts = assemble(log_format)
         stages: dict[str, float] = {}
