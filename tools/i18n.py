@@ -24,8 +24,10 @@ WIDTH = 110
 def extract() -> Catalog:
     """Return a catalogue without translations of every message in Dozor's and Click's source."""
     template = Catalog(project="dozor", charset="utf-8")
+    methods = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
+    options = {"**/templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}}
     for folder in (SOURCE, Path(click.__file__).parent):
-        found = extract_from_dir(folder, [("**.py", "python")], keywords=DEFAULT_KEYWORDS)
+        found = extract_from_dir(folder, methods, options, keywords=DEFAULT_KEYWORDS)
         for _file, _line, message, comments, context in found:
             # Where a message stands is left out: each edit above it would change the catalogue.
             template.add(message, None, auto_comments=comments, context=context)
