@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 
 BIN := .venv/bin
+DEMO := var/demo
 CATALOGUE := src/dozor/locale/ru/LC_MESSAGES/dozor
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command "make lock"
@@ -29,10 +30,12 @@ $(CATALOGUE).mo: $(CATALOGUE).po | .venv/.ready
 
 .PHONY: up
 up: venv ## Make a day of demo traffic and open its report
-	@$(BIN)/dozor demo traffic --out var/demo --days 1 --seed 7
-	@$(BIN)/dozor report var/demo/access.log --html var/demo/report.html
-	@$(BIN)/dozor report var/demo/access.log
-	@echo "The same as a page: $(CURDIR)/var/demo/report.html"
+	@$(BIN)/dozor demo traffic --out $(DEMO) --days 1 --seed 7
+	@$(BIN)/dozor report $(DEMO)/access.log $(DEMO)/error.log --html $(DEMO)/report.html
+	@$(BIN)/dozor report $(DEMO)/access.log $(DEMO)/error.log
+	@echo "The same as a page: $(CURDIR)/$(DEMO)/report.html"
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open >/dev/null; then \
+		xdg-open $(DEMO)/report.html; fi
 
 .PHONY: test
 test: check pytest ## Run every check and every test but the long ones
