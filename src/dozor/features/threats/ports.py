@@ -12,8 +12,8 @@ class Scanner(Protocol):
     """Finds many expressions in many rows at once.
 
     A scanner is built from a sequence of expressions (`core.rules.expressions`); it is case-blind,
-    `^` and `$` match at row ends, `.` does not match a line feed. It may be called by several
-    threads at the same time.
+    `^` and `$` match at row ends, so does a line feed in an expression, and `.` does not match one.
+    It may be called by several threads at the same time.
     """
 
     def scan(self, text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

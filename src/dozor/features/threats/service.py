@@ -139,7 +139,7 @@ class Detector:
         codes = np.zeros(batch.num_rows, np.int64)
         if not len(rows):
             return _Judged(codes, [()])
-        row_codes, values = _distinct(batch.column("target").take(pa.array(rows)))
+        row_codes, values = _distinct(_binary(batch.column("target")).take(pa.array(rows)))
         verdicts = [
             (number, verdict)
             for number, value in enumerate(values.to_pylist())

@@ -46,6 +46,8 @@ class HyperscanScanner:
             append(end << _NUMBER_BITS | number)
 
         if text:
+            # The line feed before the first row: expressions may ask for where a row begins.
+            text = b"\n" + text
             self._database.scan(text, match_event_handler=keep, scratch=self._thread_scratch())
         packed = np.unique(np.array(matches, np.int64))
         ends = packed >> _NUMBER_BITS
@@ -60,11 +62,12 @@ class HyperscanScanner:
 
 
 def _row_of(text: bytes, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The row in which each match ends; `text` begins with a line feed that belongs to no row."""
     if not len(ends):
         return ends
-    breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == 10)
-    # A match's end is the offset after its last byte: `$` may end on the line feed itself.
-    return np.searchsorted(breaks, ends - 1)
+    breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    # An end is the offset after a match's last byte, which may be the row's own line feed.
+    return np.maximum(np.searchsorted(breaks, ends - 1) - 1, 0)
 
 
 def _load(expressions: Sequence[str], cache_dir: Path | None) -> hyperscan.Database:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dozor.features.threats.core.arguments import Field, Part, parts
 from dozor.features.threats.core.normalise import normalise, row_ends, special_rows
-from dozor.features.threats.core.rules import expressions, widened
+from dozor.features.threats.core.rules import HINT, expressions, widened
 from dozor.features.threats.core.tokenise import judge
-from dozor.features.threats.model import Hit, Place, Rule, RuleSet, Verdict
+from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import Scanner
 
 MAX_SHOWN = 300
@@ -48,93 +47,81 @@ class _View:
     text: bytes
 
 
+_KINDS = (*(field.value for field in Field), *(frozenset({place}) for place in Place))
+_KIND_OF_FIELD = {field: kind for kind, field in enumerate(Field)}
+_KIND_OF_PLACE = {place: kind for kind, place in enumerate(Place, len(Field))}
+
+
 class RuleBook:
     """A rule set with its compiled expressions; Python's are compiled when first needed."""
 
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules.rules
-        self._hints = rules.hints
-        self._tests: dict[int, _Test] = {}
+        compiled = expressions(rules)
+        self._tests = compiled.tests
+        self._strict: dict[str, re.Pattern[bytes]] = {}
         self._loose: dict[int, re.Pattern[bytes]] = {}
-        owners = expressions(rules).owners
-        self._owners = np.array([owner for owned in owners for owner in owned], np.int64)
-        self._counts = np.array([len(owned) for owned in owners], np.int64)
+        self._owners = np.array([test for owned in compiled.owners for test in owned], np.int64)
+        self._counts = np.array([len(owned) for owned in compiled.owners], np.int64)
         self._starts = np.cumsum(self._counts) - self._counts
-        tests = len(self.rules) + len(self._hints)
-        self._relevant = {
-            field: np.array([self._looks_at(index, field) for index in range(tests)], np.bool_)
-            for field in Field
-        }
+        self._relevant = np.array(
+            [[self._looks_at(rule, places) for rule, _ in self._tests] for places in _KINDS], np.bool_
+        )
 
-    def _looks_at(self, index: int, field: Field) -> bool:
-        return self.is_hint(index) or bool(self.rules[index].places & field.value)
-
-    def is_hint(self, index: int) -> bool:
-        """Whether a test's index stands for a hint."""
-        return index >= len(self.rules)
+    def _looks_at(self, rule: int, places: frozenset[Place]) -> bool:
+        return rule == HINT or bool(self.rules[rule].places & places)
 
     def pairs(
-        self, rows: NDArray[np.int64], found: NDArray[np.int64], field: Field
+        self, rows: NDArray[np.int64], found: NDArray[np.int64], kinds: NDArray[np.int64]
     ) -> list[tuple[int, int]]:
-        """Rows and the tests that a scan calls for there, each pair once, by row."""
+        """Rows and the tests that a scan calls for there, each pair once, by row.
+
+        Args:
+            rows: Row numbers, from a scan.
+            found: Numbers of the expressions found there.
+            kinds: For each row of the scanned text what it is, an index into `_KINDS`.
+        """
         counts = self._counts[found]
         offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        owners = self._owners[np.repeat(self._starts[found], counts) + offsets]
+        tests = self._owners[np.repeat(self._starts[found], counts) + offsets]
         rows = np.repeat(rows, counts)
-        relevant = self._relevant[field][owners]
-        packed = np.unique(rows[relevant] * len(self._relevant[field]) + owners[relevant])
-        rows, owners = np.divmod(packed, len(self._relevant[field]))
-        return list(zip(rows.tolist(), owners.tolist(), strict=True))
+        relevant = self._relevant[kinds[rows], tests]
+        packed = np.unique(rows[relevant] * len(self._tests) + tests[relevant])
+        rows, tests = np.divmod(packed, len(self._tests))
+        return list(zip(rows.tolist(), tests.tolist(), strict=True))
 
-    def may_match(self, index: int, text: bytes) -> bool:
-        """Whether a rule or a hint might match some part of a whole decoded value."""
-        loose = self._loose.get(index)
+    def rule_of(self, test: int) -> int:
+        """The index of the rule that a test belongs to, or `HINT`."""
+        return self._tests[test][0]
+
+    def may_match(self, test: int, text: bytes) -> bool:
+        """Whether a test might hold for some part of a whole decoded value."""
+        loose = self._loose.get(test)
         if loose is None:
-            patterns = (
-                (self._hints[index - len(self.rules)],)
-                if self.is_hint(index)
-                else self.rules[index].patterns
-            )
-            joined = "|".join(f"(?:{widened(pattern)})" for pattern in patterns)
-            loose = self._loose[index] = _compiled(joined)
+            loose = self._loose[test] = _compiled(widened(self._tests[test][1]))
         return loose.search(text) is not None
 
-    def test(self, index: int) -> _Test:
-        """The confirming test of a rule."""
-        test = self._tests.get(index)
-        if test is None:
-            test = self._tests[index] = _Test(self.rules[index])
-        return test
-
-
-class _Test:
-    """Confirms one rule on one decoded part."""
-
-    def __init__(self, rule: Rule) -> None:
-        self._rule = rule
-
-    @cached_property
-    def _patterns(self) -> tuple[re.Pattern[bytes], ...]:
-        return tuple(_compiled(pattern) for pattern in self._rule.patterns)
-
-    @cached_property
-    def _confirm(self) -> re.Pattern[bytes] | None:
-        return _compiled(self._rule.confirm) if self._rule.confirm else None
-
-    @cached_property
-    def _unless(self) -> re.Pattern[bytes] | None:
-        return _compiled(self._rule.unless) if self._rule.unless else None
-
-    def span(self, text: bytes) -> tuple[int, int] | None:
-        """Where the rule matches `text`; None when it does not."""
-        match = next((found for p in self._patterns if (found := p.search(text))), None)
-        if match is None or (self._unless and self._unless.search(text)):
+    def span(self, index: int, patterns: Iterable[str], text: bytes) -> tuple[int, int] | None:
+        """Where a rule holds for a decoded part by one of these patterns; None when it does not."""
+        rule = self.rules[index]
+        match = next((found for p in patterns if (found := self._search(p, text))), None)
+        if match is None or (rule.unless and self._search(rule.unless, text)):
             return None
-        if self._confirm and not (match := self._confirm.search(text)):
+        if rule.confirm and not (match := self._search(rule.confirm, text)):
             return None
-        if self._rule.sql and self._rule.sql not in judge(text.decode("latin-1")):
+        if rule.sql and rule.sql not in judge(text.decode("latin-1")):
             return None
         return match.span()
+
+    def pattern_of(self, test: int) -> str:
+        """The pattern of a test."""
+        return self._tests[test][1]
+
+    def _search(self, expression: str, text: bytes) -> re.Match[bytes] | None:
+        pattern = self._strict.get(expression)
+        if pattern is None:
+            pattern = self._strict[expression] = _compiled(expression)
+        return pattern.search(text)
 
 
 def _compiled(expression: str) -> re.Pattern[bytes]:
@@ -160,15 +147,16 @@ def suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> NDA
 
 def _suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> list[int]:
     ends = row_ends(text)
+    kinds = np.full(len(ends), _KIND_OF_FIELD[field], np.int64)
     suspect: list[int] = []
     row_text, current = b"", -1
-    for row, index in book.pairs(*scanner.scan(text), field):
+    for row, test in book.pairs(*scanner.scan(text), kinds):
         if suspect and suspect[-1] == row:
             continue
         if row != current:
             current = row
             row_text = text[int(ends[row - 1]) + 1 if row else 0 : int(ends[row])]
-        if book.may_match(index, row_text):
+        if book.may_match(test, row_text):
             suspect.append(row)
     return suspect
 
@@ -195,28 +183,29 @@ def examine(scanner: Scanner, book: RuleBook, field: Field, values: Sequence[byt
     views = list(_views(field, values))
     text = b"".join(view.text + b"\n" for view in views)
     hits: list[dict[int, Hit]] = [{} for _ in values]
-    for row, index in book.pairs(*scanner.scan(text), field):
-        if not book.is_hint(index):
+    kinds = np.array([_KIND_OF_PLACE[view.part.place] for view in views], np.int64)
+    for row, test in book.pairs(*scanner.scan(text), kinds):
+        index = book.rule_of(test)
+        if index != HINT:
             view = views[row]
-            _confirm(book, index, view, hits[view.suspect])
+            _confirm(book, index, (book.pattern_of(test),), view, hits[view.suspect])
     return [_verdict(book, found_hits.values()) for found_hits in hits]
 
 
 def check(book: RuleBook, place: Place, value: bytes) -> Verdict:
-    """The verdict on a method or a junk request: every rule for that place, one by one."""
-    decoded = normalise(value.replace(b"\n", b"\r") + b"\n")[:-1]
-    view = _View(0, Part(place, place.value, value), decoded)
+    """The verdict on a method or a junk request as it stands: every rule for that place in turn."""
+    view = _View(0, Part(place, place.value, value), value)
     hits: dict[int, Hit] = {}
     for index, rule in enumerate(book.rules):
         if place in rule.places:
-            _confirm(book, index, view, hits)
+            _confirm(book, index, rule.patterns, view, hits)
     return _verdict(book, hits.values())
 
 
-def _confirm(book: RuleBook, index: int, view: _View, hits: dict[int, Hit]) -> None:
-    if index in hits or view.part.place not in book.rules[index].places:
+def _confirm(book: RuleBook, index: int, patterns: Iterable[str], view: _View, hits: dict[int, Hit]) -> None:
+    if index in hits:
         return
-    span = book.test(index).span(view.text)
+    span = book.span(index, patterns, view.text)
     if span is not None:
         hits[index] = _hit(index, view, *span)
 
@@ -243,6 +232,9 @@ def _views(field: Field, values: Sequence[bytes]) -> Iterator[_View]:
     cut = [(number, part) for number, value in enumerate(values) for part in parts(field, value)]
     decoded = normalise(b"".join(part.text + b"\n" for _, part in cut)).split(b"\n")
     for (number, part), text in zip(cut, decoded, strict=False):
+        if part.place is Place.TARGET:
+            yield _View(number, part, part.text)
+            continue
         yield _View(number, part, text)
         for bare in _undisguised(text):
             yield _View(number, part, bare)

@@ -58,7 +58,9 @@ def _best(items: Sequence[tuple[Any, Any]]) -> frozenset[str] | None:
         if texts and len(extended) <= _MAX_ALTERNATIVES:
             runs = extended
             continue
-        candidates.append(frozenset(runs))
+        repeated = _repeated(item)
+        grown = {a + b for a, b in product(runs, repeated)}
+        candidates.append(frozenset(grown if 0 < len(grown) <= _MAX_ALTERNATIVES else runs))
         runs = texts if texts and len(texts) <= _MAX_ALTERNATIVES else {""}
         group = _group(item)
         if group is not None:
@@ -91,6 +93,14 @@ def _texts(item: tuple[Any, Any]) -> set[str]:
         if value[1] > 1 and inner != SPACES:
             return set()
         return inner | {""} if inner and value[0] == 0 else inner
+    return set()
+
+
+def _repeated(item: tuple[Any, Any]) -> set[str]:
+    """What an item begins with that may be repeated but must occur: `(` of `\\(+`."""
+    operation, value = str(item[0]), item[1]
+    if operation in ("MAX_REPEAT", "MIN_REPEAT") and value[0] > 0:
+        return _sequence_texts(value[2])
     return set()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -193,49 +194,54 @@ def _places(value: str | Sequence[str]) -> frozenset[Place]:
     return frozenset(Place(place) for place in ([value] if isinstance(value, str) else value))
 
 
+HINT = -1
+"""Stands for a rule's index where a test belongs to a hint."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expressions:
-    """What to build the scanner from.
+    """What to build the scanner from, and what its finds call for.
 
     Args:
         texts: Expressions for the scanner, nearly all of them literal text.
-        owners: For each the tests that it calls for: indices of rules, or of hints counted on
-            from there.
+        owners: For each the indices of the `tests` that it calls for.
+        tests: A rule's index (or `HINT`) and one of its patterns.
     """
 
     texts: tuple[str, ...]
     owners: tuple[tuple[int, ...], ...]
+    tests: tuple[tuple[int, str], ...]
 
 
+@lru_cache(maxsize=4)
 def expressions(rules: RuleSet) -> Expressions:
     """The expressions of all rules and hints, each text once.
 
     Rules about the method or about junk are not among them: such texts are few, and checked one
     by one.
     """
-    owners: dict[str, set[int]] = {}
+    owners: dict[str, list[int]] = {}
+    tests: list[tuple[int, str]] = []
     for index, rule in enumerate(rules.rules):
         if not rule.places <= {Place.METHOD, Place.REQUEST}:
-            for text in _scanned(rule):
-                owners.setdefault(text, set()).add(index)
-    for index, hint in enumerate(rules.hints, len(rules.rules)):
+            for pattern in rule.patterns:
+                for text in _scanned(pattern, rule.scan):
+                    owners.setdefault(text, []).append(len(tests))
+                tests.append((index, pattern))
+    for hint in rules.hints:
         for text in _literals((hint,)):
-            owners.setdefault(text, set()).add(index)
-    return Expressions(tuple(owners), tuple(tuple(sorted(found)) for found in owners.values()))
+            owners.setdefault(text, []).append(len(tests))
+        tests.append((HINT, hint))
+    return Expressions(
+        tuple(owners), tuple(tuple(dict.fromkeys(found)) for found in owners.values()), tuple(tests)
+    )
 
 
-def _scanned(rule: Rule) -> Iterator[str]:
-    needy = False
-    for pattern in rule.patterns:
-        literals = required_literals(pattern)
-        if literals is not None:
-            yield from map(re.escape, sorted(literals))
-        elif rule.scan:
-            needy = True
-        else:
-            yield widened(pattern)
-    if needy and rule.scan:
-        yield from _literals(rule.scan)
+def _scanned(pattern: str, scan: tuple[str, ...] | None) -> Iterable[str]:
+    literals = required_literals(pattern)
+    if literals is not None:
+        return map(re.escape, sorted(literals))
+    return _literals(scan) if scan else (widened(pattern),)
 
 
 def _literals(expressions: Iterable[str]) -> Iterator[str]:

@@ -222,7 +222,9 @@ def _statement(shape: str, tokens: tuple[Token, ...], at: int) -> bool:
         case "drop" | "alter" | "create" | "truncate":
             return second in _OBJECT or second in ("or",) or bool(re.match(r"b[;)]*c", rest))
         case "exec" | "execute":
-            return second.startswith(("xp_", "sp_", "master", "immediate", "@")) or rest[:1] in "(sv"
+            return second.startswith(("xp_", "sp_", "master", "immediate", "@")) or bool(
+                re.match(r"\(?[sv]", rest)
+            )
         case "declare" | "set":
             return rest[:1] == "v"
         case "print":
