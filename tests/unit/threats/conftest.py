@@ -1,63 +1,17 @@
-"""A detector with the built-in rules, and batches to give it."""
+"""A detector with the built-in rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from urllib.parse import quote
+from collections.abc import Iterable
+from typing import Any
 
-import pyarrow as pa
 import pytest
-from dozor.features.threats.adapters.hyperscan import HyperscanScanner
-from dozor.features.threats.core.rules import expressions, load_rules
-from dozor.features.threats.model import Place, Rule, RuleSet
+
+from dozor.features.threats.adapters.hyperscan import compiled_rules
+from dozor.features.threats.core.rules import load_rules
+from dozor.features.threats.model import RuleSet
 from dozor.features.threats.service import Detector
-
-
-@dataclass(frozen=True)
-class Line:
-    """The fields of a request that detection reads."""
-
-    method: str = "GET"
-    target: str = "/"
-    referer: str = ""
-    user_agent: str = ""
-
-
-def line_for(place: Place, text: str) -> Line:
-    """A request that carries the text at a place, written as a client would send it."""
-    match place:
-        case Place.ARG:
-            return Line(target="/search?q=" + quote(text, safe=""))
-        case Place.PATH:
-            return Line(target="/" + quote(text.removeprefix("/"), safe="/;"))
-        case Place.QUERY:
-            return Line(target="/search?" + quote(text, safe="=&"))
-        case Place.TARGET:
-            return Line(target=text)
-        case Place.REFERER:
-            return Line(referer=text)
-        case Place.USER_AGENT:
-            return Line(user_agent=text)
-        case Place.METHOD:
-            return Line(method=text)
-        case Place.REQUEST:
-            return Line(method="", target=text)
-
-
-def place_of(rule: Rule) -> Place:
-    """Where a rule's samples stand: in an argument when it looks there."""
-    order = [Place.ARG, *Place]
-    return next(place for place in order if place in rule.places)
-
-
-def batch_of(lines: Iterable[Line], kind: pa.DataType | None = None) -> pa.RecordBatch:
-    """The lines as a batch of text columns."""
-    rows = list(lines)
-    names = ("method", "target", "referer", "user_agent")
-    return pa.record_batch(
-        {name: pa.array([getattr(row, name) for row in rows], kind or pa.string_view()) for name in names}
-    )
+from tests.unit.threats.requests import Annotate, Line, batch_of
 
 
 @pytest.fixture(scope="session")
@@ -67,16 +21,14 @@ def rules() -> RuleSet:
 
 @pytest.fixture(scope="session")
 def detector(rules: RuleSet) -> Detector:
-    return Detector(rules, HyperscanScanner(expressions(rules).texts))
-
-
-Annotate = Callable[[Iterable[Line]], list[dict[str, object]]]
+    scanner, compiled = compiled_rules(rules)
+    return Detector(rules, scanner, compiled=compiled)
 
 
 @pytest.fixture(scope="session")
 def annotate(detector: Detector) -> Annotate:
-    def annotated(lines: Iterable[Line]) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = detector.annotate(batch_of(lines)).to_pylist()
+    def annotated(lines: Iterable[Line]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = detector.annotate(batch_of(lines)).to_pylist()
         return rows
 
     return annotated

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dozor.columns.record import DETECT_COLUMNS
 from dozor.features.threats.core.arguments import Field
 from dozor.features.threats.core.detect import RuleBook, check, examine, suspects
+from dozor.features.threats.core.rules import Expressions, expressions
 from dozor.features.threats.core.score import line_score
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import Scanner
@@ -77,12 +78,20 @@ class Detector:
 
     Args:
         rules: The rules.
-        scanner: Built from `core.rules.expressions(rules)`.
+        scanner: Built from the texts of `core.rules.expressions(rules)`.
         cache_size: How many verdicts on suspect values to remember across batches.
+        compiled: The expressions, where they are at hand already; deriving them takes a while.
     """
 
-    def __init__(self, rules: RuleSet, scanner: Scanner, *, cache_size: int = 50_000) -> None:
-        self._book = RuleBook(rules)
+    def __init__(
+        self,
+        rules: RuleSet,
+        scanner: Scanner,
+        *,
+        cache_size: int = 50_000,
+        compiled: Expressions | None = None,
+    ) -> None:
+        self._book = RuleBook(rules, compiled or expressions(rules))
         self._scanner = scanner
         self._cache = VerdictCache(cache_size)
 
@@ -100,14 +109,15 @@ class Detector:
         judged.append(self._methods(batch))
         judged.append(self._junk(batch))
         arrays = _detect_columns(self._book, batch.num_rows, judged)
-        schema = pa.schema([*batch.schema, *DETECT_COLUMNS], metadata=batch.schema.metadata)
+        metadata: Any = batch.schema.metadata
+        schema = pa.schema([*batch.schema, *DETECT_COLUMNS], metadata=metadata)
         return pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema)
 
     def _column(self, batch: pa.RecordBatch, field: Field) -> _Judged:
         codes, values = _distinct(batch.column(_COLUMNS[field]))
         return _spread(codes, len(values), self._verdicts(field, values))
 
-    def _verdicts(self, field: Field, values: pa.Array) -> list[tuple[int, Verdict]]:
+    def _verdicts(self, field: Field, values: Any) -> list[tuple[int, Verdict]]:
         """Distinct values with something wrong: number and verdict."""
         text = _rows(values)
         numbers = suspects(self._scanner, self._book, field, text)
@@ -134,8 +144,8 @@ class Detector:
 
     def _junk(self, batch: pa.RecordBatch) -> _Judged:
         """Lines without a method are no requests: their text is judged as a whole."""
-        empty = pc.equal(pc.binary_length(_binary(batch.column("method"))), 0)
-        rows = np.flatnonzero(empty.to_numpy(zero_copy_only=False))
+        lengths: Any = pc.binary_length(_binary(batch.column("method")))
+        rows = np.flatnonzero(lengths.to_numpy(zero_copy_only=False) == 0)
         codes = np.zeros(batch.num_rows, np.int64)
         if not len(rows):
             return _Judged(codes, [()])
@@ -158,11 +168,19 @@ class Detector:
         Returns:
             Findings of the kinds `threats.<class>`, in the order of clients and classes.
         """
-        touched = np.flatnonzero(
-            pc.greater(pc.list_value_length(batch.column("rules")), 0).to_numpy(zero_copy_only=False)
-        )
-        columns = ["client", "ts", "rules", "classes", "score", "evidence"]
-        lines = batch.select(columns).take(pa.array(touched)).to_pylist()
+        counts: Any = pc.list_value_length(batch.column("rules"))
+        touched = np.flatnonzero(counts.to_numpy(zero_copy_only=False))
+        places: Any = pa.array(touched)
+        clients: Any = batch.column("client")
+        lines = [
+            {"client": client, **line}
+            for client, line in zip(
+                # Arrow does not take from string views.
+                clients.cast(pa.string()).take(places).to_pylist(),
+                batch.select(["ts", "rules", "classes", "score", "evidence"]).take(places).to_pylist(),
+                strict=True,
+            )
+        ]
         groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for line in lines:
             for name in line["classes"]:
@@ -190,24 +208,25 @@ class Detector:
         )
 
 
-def _binary(column: pa.Array) -> pa.Array:
+def _binary(column: Any) -> Any:
     # Bytes, not text: a log may hold bytes that are no UTF-8, and nothing here needs characters.
     text = column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
     return text.cast(pa.binary())
 
 
-def _distinct(column: pa.Array) -> tuple[NDArray[np.int32], pa.Array]:
+def _distinct(column: Any) -> tuple[NDArray[np.int32], Any]:
     """For each row the number of its value, and the distinct values as bytes."""
     encoded = _binary(column).dictionary_encode()
     return encoded.indices.to_numpy(), encoded.dictionary
 
 
-def _rows(values: pa.Array) -> bytes:
+def _rows(values: Any) -> bytes:
     """The values as rows that end with a line feed; a line feed inside becomes a carriage return."""
     if not len(values):
         return b""
     listed = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
-    joined: bytes = pc.binary_join(listed, b"\n")[0].as_py()
+    join: Any = pc.binary_join
+    joined: bytes = join(listed, b"\n")[0].as_py()
     if joined.count(b"\n") >= len(values):
         return b"".join(value.replace(b"\n", b"\r") + b"\n" for value in values.to_pylist())
     return joined + b"\n"
@@ -221,49 +240,33 @@ def _spread(codes: NDArray[np.int32], size: int, verdicts: Sequence[tuple[int, V
     return _Judged(table[codes], [(), *(verdict for _, verdict in verdicts)])
 
 
-def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> list[pa.Array]:
+def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> list[Any]:
     """The four columns: one result per distinct combination of verdicts, spread over the rows."""
-    combined = np.zeros(rows, np.int64)
+    touched = np.flatnonzero(np.any([column.codes for column in judged], axis=0))
+    combined = np.zeros(len(touched), np.int64)
     for column in judged:
-        combined = combined * len(column.verdicts) + column.codes
-    keys, first, inverse = _unique(combined)
+        mixed = combined * len(column.verdicts) + column.codes[touched]
+        _, first, combined = np.unique(mixed, return_index=True, return_inverse=True)
     results = [
-        _result(book, [column.verdicts[column.codes[row]] for column in judged]) for row in first.tolist()
+        _result(book, [column.verdicts[column.codes[row]] for column in judged])
+        for row in touched[first].tolist()
     ]
-    del keys
-    fields = ("rules", "classes", "score", "evidence")
+    places = np.zeros(rows, np.int64)
+    places[touched] = combined + 1
     return [
-        pa.array([result[position] for result in results], DETECT_COLUMNS.field(name).type).take(
-            pa.array(inverse)
-        )
-        for position, name in enumerate(fields)
+        pa.array([empty, *(result[position] for result in results)], field.type).take(pa.array(places))
+        for position, (empty, field) in enumerate(zip(_CLEAN, DETECT_COLUMNS, strict=True))
     ]
-
-
-def _unique(
-    combined: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct numbers, a row of each, and for each row its number's place.
-
-    Sorts only the rows that are not clean (zero): these are few.
-    """
-    touched = np.flatnonzero(combined)
-    keys, first, places = np.unique(combined[touched], return_index=True, return_inverse=True)
-    inverse = np.zeros(len(combined), np.int64)
-    inverse[touched] = places + 1
-    clean = np.flatnonzero(combined == 0)[:1]
-    if not len(clean):
-        return keys, touched[first], inverse - 1
-    return np.concatenate(([0], keys)), np.concatenate((clean, touched[first])), inverse
 
 
 _Result = tuple[list[str], list[str], float, list[dict[str, str]]]
 
 
+_CLEAN: _Result = ([], [], 0.0, [])
+
+
 def _result(book: RuleBook, verdicts: Iterable[Verdict]) -> _Result:
     hits = [hit for verdict in verdicts for hit in verdict]
-    if not hits:
-        return [], [], 0.0, []
     rules = [book.rules[index] for index in sorted({hit.rule for hit in hits})]
     hits.sort(key=lambda hit: -book.rules[hit.rule].score)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import platform
@@ -10,11 +11,16 @@ import stat
 import tempfile
 import threading
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import hyperscan
 import numpy as np
 from numpy.typing import NDArray
+
+from dozor import __version__
+from dozor.features.threats.core.rules import Expressions, expressions
+from dozor.features.threats.model import RuleSet
 
 _log = logging.getLogger(__name__)
 
@@ -23,17 +29,54 @@ _NUMBER_BITS = 16
 """An expression number and an end offset travel in one integer."""
 
 
+def compiled_rules(rules: RuleSet, *, cache_dir: Path | None = None) -> tuple[HyperscanScanner, Expressions]:
+    """A scanner for rules and the expressions it was built from.
+
+    Args:
+        rules: The rules.
+        cache_dir: Folder for what was compiled, made with mode 0700 if absent; None compiles every
+            time. A cache that cannot be read or written costs time, never a failure.
+    """
+    compiled = _expressions(rules, cache_dir)
+    return HyperscanScanner(compiled.texts, cache_dir=cache_dir), compiled
+
+
+def _identity(rules: RuleSet) -> list[str]:
+    """All that the expressions depend on, in an order that is the same in every process."""
+    parts = [__version__, *rules.hints]
+    for rule in rules.rules:
+        parts += (rule.id, *sorted(rule.places), *rule.patterns, *(rule.scan or ()))
+    return parts
+
+
+def _expressions(rules: RuleSet, cache_dir: Path | None) -> Expressions:
+    if cache_dir is None:
+        return expressions(rules)
+    path = cache_dir / f"rules-{_key(_identity(rules))}.json"
+    try:
+        texts, owners, tests = json.loads(_read_private(path))
+        return Expressions(
+            tuple(texts), tuple(tuple(owned) for owned in owners), tuple((r, p) for r, p in tests)
+        )
+    except (OSError, ValueError) as error:
+        _log.debug("No expressions of rules in the cache: %s.", error)
+    compiled = expressions(rules)
+    content = json.dumps([compiled.texts, compiled.owners, compiled.tests])
+    _store(path, content.encode())
+    return compiled
+
+
 class HyperscanScanner:
     """Scans with Hyperscan; the interpreter's lock is free while it does.
 
     Args:
-        expressions: What to look for, without look-around; fewer than 65,536.
+        texts: What to look for, without look-around; fewer than 65,536.
         cache_dir: Folder for the compiled database, made with mode 0700 if absent; None compiles
             every time. A cache that cannot be read or written costs time, never a failure.
     """
 
-    def __init__(self, expressions: Sequence[str], *, cache_dir: Path | None = None) -> None:
-        self._database = _load(expressions, cache_dir)
+    def __init__(self, texts: Sequence[str], *, cache_dir: Path | None = None) -> None:
+        self._database = _load(texts, cache_dir)
         self._scratch = hyperscan.Scratch(self._database)
         self._local = threading.local()
 
@@ -70,32 +113,33 @@ def _row_of(text: bytes, ends: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.maximum(np.searchsorted(breaks, ends - 1) - 1, 0)
 
 
-def _load(expressions: Sequence[str], cache_dir: Path | None) -> hyperscan.Database:
+def _load(texts: Sequence[str], cache_dir: Path | None) -> hyperscan.Database:
     if cache_dir is None:
-        return _compile(expressions)
-    path = cache_dir / f"rules-{_key(expressions)}.hs"
+        return _compile(texts)
+    path = cache_dir / f"rules-{_key(texts)}.hs"
     try:
         database = hyperscan.loadb(_read_private(path), hyperscan.HS_MODE_BLOCK)
     except (OSError, hyperscan.HyperscanError) as error:
         _log.debug("No compiled rules in the cache: %s.", error)
-        database = _compile(expressions)
-        _store(path, database)
+        database = _compile(texts)
+        _store(path, hyperscan.dumpb(database))
     return database
 
 
-def _compile(expressions: Sequence[str]) -> hyperscan.Database:
+def _compile(texts: Sequence[str]) -> hyperscan.Database:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=[expression.encode("latin-1") for expression in expressions],
-        ids=list(range(len(expressions))),
-        elements=len(expressions),
-        flags=[_FLAGS] * len(expressions),
+        expressions=[text.encode("latin-1") for text in texts],
+        ids=list(range(len(texts))),
+        elements=len(texts),
+        flags=[_FLAGS] * len(texts),
     )
     return database
 
 
-def _key(expressions: Sequence[str]) -> str:
-    parts = (hyperscan.__version__, platform.machine(), str(_FLAGS), *expressions)
+def _key(texts: Sequence[str]) -> str:
+    version = metadata.version("hyperscan")
+    parts = (version, platform.machine(), str(_FLAGS), *texts)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -108,11 +152,11 @@ def _read_private(path: Path) -> bytes:
         return file.read()
 
 
-def _store(path: Path, database: hyperscan.Database) -> None:
+def _store(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hyperscan.dumpb(database))
+            file.write(content)
         Path(file.name).replace(path)
-    except (OSError, hyperscan.HyperscanError) as error:
+    except OSError as error:
         _log.debug("Compiled rules are not kept in the cache: %s.", error)

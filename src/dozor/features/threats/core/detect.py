@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dozor.features.threats.core.arguments import Field, Part, parts
 from dozor.features.threats.core.normalise import normalise, row_ends, special_rows
-from dozor.features.threats.core.rules import HINT, expressions, widened
+from dozor.features.threats.core.rules import HINT, Expressions, widened
 from dozor.features.threats.core.tokenise import judge
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import Scanner
@@ -55,9 +55,8 @@ _KIND_OF_PLACE = {place: kind for kind, place in enumerate(Place, len(Field))}
 class RuleBook:
     """A rule set with its compiled expressions; Python's are compiled when first needed."""
 
-    def __init__(self, rules: RuleSet) -> None:
+    def __init__(self, rules: RuleSet, compiled: Expressions) -> None:
         self.rules = rules.rules
-        compiled = expressions(rules)
         self._tests = compiled.tests
         self._strict: dict[str, re.Pattern[bytes]] = {}
         self._loose: dict[int, re.Pattern[bytes]] = {}

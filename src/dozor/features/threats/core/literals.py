@@ -22,6 +22,7 @@ SPACES = frozenset(" \r")
 """All white space there is in normalised text, where it never stands twice in a row."""
 
 _MAX_ALTERNATIVES = 400
+_MAX_ALTERNATIVES_SHORT = 6000
 _MAX_CLASS = 16
 
 # The parser of `re` has no public name since 3.11, but its tree is far safer than a second parser.
@@ -38,7 +39,8 @@ def required_literals(expression: str, *, short: bool = False) -> frozenset[str]
     Returns:
         The most telling such set, or None when a match may do without any text of `MIN_LENGTH`.
     """
-    best = _best(_parser.parse(expression, re.IGNORECASE))
+    limit = _MAX_ALTERNATIVES_SHORT if short else _MAX_ALTERNATIVES
+    best = _best(_parser.parse(expression, re.IGNORECASE), limit)
     if best is None or not (short or all(map(_tells, best))):
         return None
     return best
@@ -48,21 +50,21 @@ def _tells(text: str) -> bool:
     return len(text) >= MIN_LENGTH or not TELLING.isdisjoint(text)
 
 
-def _best(items: Sequence[tuple[Any, Any]]) -> frozenset[str] | None:
+def _best(items: Sequence[tuple[Any, Any]], limit: int) -> frozenset[str] | None:
     """The best set for a sequence: of its runs of fixed text and its mandatory groups."""
     candidates: list[frozenset[str]] = []
     runs: set[str] = {""}
     for item in items:
-        texts = _texts(item)
+        texts = _texts(item, limit)
         extended = {a + b for a, b in product(runs, texts)} if texts else set()
-        if texts and len(extended) <= _MAX_ALTERNATIVES:
+        if texts and len(extended) <= limit:
             runs = extended
             continue
-        repeated = _repeated(item)
+        repeated = _repeated(item, limit)
         grown = {a + b for a, b in product(runs, repeated)}
-        candidates.append(frozenset(grown if 0 < len(grown) <= _MAX_ALTERNATIVES else runs))
-        runs = texts if texts and len(texts) <= _MAX_ALTERNATIVES else {""}
-        group = _group(item)
+        candidates.append(frozenset(grown if 0 < len(grown) <= limit else runs))
+        runs = texts if texts and len(texts) <= limit else {""}
+        group = _group(item, limit)
         if group is not None:
             candidates.append(group)
     candidates.append(frozenset(runs))
@@ -74,7 +76,7 @@ def _worth(texts: frozenset[str]) -> tuple[bool, int, int]:
     return rare, min(min(map(len, texts)), 5), -len(texts)
 
 
-def _texts(item: tuple[Any, Any]) -> set[str]:
+def _texts(item: tuple[Any, Any], limit: int) -> set[str]:
     """All texts that the item may stand for; empty when they are not few and fixed."""
     operation, value = str(item[0]), item[1]
     if operation == "LITERAL":
@@ -84,23 +86,23 @@ def _texts(item: tuple[Any, Any]) -> set[str]:
     if operation == "AT":
         return {""}
     if operation == "SUBPATTERN":
-        return _sequence_texts(value[-1])
+        return _sequence_texts(value[-1], limit)
     if operation == "BRANCH":
-        parts = [_sequence_texts(branch) for branch in value[1]]
+        parts = [_sequence_texts(branch, limit) for branch in value[1]]
         return set().union(*parts) if all(parts) else set()
     if operation in ("MAX_REPEAT", "MIN_REPEAT"):
-        inner = _sequence_texts(value[2])
+        inner = _sequence_texts(value[2], limit)
         if value[1] > 1 and inner != SPACES:
             return set()
         return inner | {""} if inner and value[0] == 0 else inner
     return set()
 
 
-def _repeated(item: tuple[Any, Any]) -> set[str]:
+def _repeated(item: tuple[Any, Any], limit: int) -> set[str]:
     """What an item begins with that may be repeated but must occur: `(` of `\\(+`."""
     operation, value = str(item[0]), item[1]
     if operation in ("MAX_REPEAT", "MIN_REPEAT") and value[0] > 0:
-        return _sequence_texts(value[2])
+        return _sequence_texts(value[2], limit)
     return set()
 
 
@@ -118,24 +120,24 @@ def _class_texts(members: Iterable[tuple[Any, Any]]) -> set[str]:
     return texts if len(texts) <= _MAX_CLASS else set()
 
 
-def _sequence_texts(items: Sequence[tuple[Any, Any]]) -> set[str]:
+def _sequence_texts(items: Sequence[tuple[Any, Any]], limit: int) -> set[str]:
     texts = {""}
     for item in items:
-        texts = {a + b for a, b in product(texts, _texts(item))}
-        if not texts or len(texts) > _MAX_ALTERNATIVES:
+        texts = {a + b for a, b in product(texts, _texts(item, limit))}
+        if not texts or len(texts) > limit:
             return set()
     return texts
 
 
-def _group(item: tuple[Any, Any]) -> frozenset[str] | None:
+def _group(item: tuple[Any, Any], limit: int) -> frozenset[str] | None:
     """The best set for a group or a repetition that must occur."""
     operation, value = str(item[0]), item[1]
     if operation == "SUBPATTERN":
-        return _best(value[-1])
+        return _best(value[-1], limit)
     if operation in ("MAX_REPEAT", "MIN_REPEAT") and value[0] > 0:
-        return _best(value[2])
+        return _best(value[2], limit)
     if operation == "BRANCH":
-        parts = [_best(branch) for branch in value[1]]
+        parts = [_best(branch, limit) for branch in value[1]]
         found = [part for part in parts if part is not None]
         return frozenset().union(*found) if len(found) == len(parts) else None
     return None

@@ -63,19 +63,19 @@ def load_rules(extra_dir: Path | None = None, disabled: Iterable[str] = ()) -> R
         SettingsError: A file cannot be read, a rule is malformed, or an id in `disabled` is
             unknown; the message names the file, the rule and the fact.
     """
-    texts = [
+    built_in = [
         (entry.name, entry.read_text("utf-8"))
         for entry in files("dozor.features.threats").joinpath("rules").iterdir()
         if entry.name.endswith(".yaml")
     ]
-    if extra_dir is not None:
-        texts += _read_dir(extra_dir)
+    extra = _read_dir(extra_dir) if extra_dir is not None else []
     rules: dict[str, Rule] = {}
     hints: list[str] = []
-    for name, text in texts:
-        file_rules, file_hints = parse_rules(text, name)
-        rules.update((rule.id, rule) for rule in file_rules)
-        hints += file_hints
+    for texts, compile_all in ((built_in, False), (extra, True)):
+        for name, text in texts:
+            file_rules, file_hints = parse_rules(text, name, compile_all=compile_all)
+            rules.update((rule.id, rule) for rule in file_rules)
+            hints += file_hints
     return RuleSet(_without(rules, frozenset(disabled)), tuple(hints))
 
 
@@ -100,12 +100,14 @@ def _without(rules: Mapping[str, Rule], disabled: frozenset[str]) -> tuple[Rule,
     return tuple(rules[id_] for id_ in sorted(rules.keys() - disabled))
 
 
-def parse_rules(text: str, name: str) -> tuple[list[Rule], list[str]]:
+def parse_rules(text: str, name: str, *, compile_all: bool = True) -> tuple[list[Rule], list[str]]:
     """Rules and hints of one YAML text.
 
     Args:
         text: Content of the file.
         name: What to call the file in an error.
+        compile_all: Whether to compile every expression. Takes a second for the built-in rules,
+            whose tests do it.
 
     Raises:
         SettingsError: The text is no YAML or a rule in it is malformed.
@@ -118,7 +120,11 @@ def parse_rules(text: str, name: str) -> tuple[list[Rule], list[str]]:
         raise _malformed(name, "", _("a mapping with the key `rules` is expected"))
     words = {key: _any_of(values) for key, values in (content.get("words") or {}).items()}
     hints = [_expand(hint, words) for hint in content.get("hints") or ()]
-    return [_rule(entry, words, name) for entry in content.get("rules") or ()], hints
+    rules = [_rule(entry, words, name) for entry in content.get("rules") or ()]
+    if compile_all:
+        for rule in rules:
+            _compile_all(rule, name)
+    return rules, hints
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -186,6 +192,14 @@ def _check(rule: Rule) -> None:
         raise ValueError(_("`sql` must be one of {names}").format(names=", ".join(sorted(JUDGEMENTS))))
     if any(_LOOK_AROUND.search(pattern) for pattern in rule.patterns):
         raise ValueError(_("`pattern` may hold no look-around and no back-reference; use `confirm`"))
+
+
+def _compile_all(rule: Rule, name: str) -> None:
+    for expression in (*rule.patterns, *(rule.scan or ()), rule.confirm or "", rule.unless or ""):
+        try:
+            re.compile(expression.encode("latin-1"), re.IGNORECASE)
+        except (re.error, UnicodeEncodeError) as error:
+            raise _malformed(name, rule.id, f"{error}: {expression}") from error
 
 
 def _places(value: str | Sequence[str]) -> frozenset[Place]:
