@@ -65,8 +65,6 @@ class Rule:
         places: Where it looks.
         patterns: Expressions without look-around, found by the scanner in decoded text; any one
             suffices. `^` and `$` mean the ends of the part (an argument, the path, a header).
-        scan: Expressions whose literal text stands in for those `patterns` that have none which
-            is long or rare enough to look for; None when all have.
         confirm: A further Python expression on the decoded part; None when `patterns` decide.
         sql: Name of the judgement of the SQL tokeniser that must hold; None when it is not asked.
         unless: A Python expression that rules the hit out; None when nothing does.
@@ -82,7 +80,6 @@ class Rule:
     score: float
     places: frozenset[Place]
     patterns: tuple[str, ...]
-    scan: tuple[str, ...] | None
     confirm: str | None
     sql: str | None
     unless: str | None

@@ -79,6 +79,10 @@ def test_ends_of_an_argument_are_ends_for_the_first_look() -> None:
     assert widened(r"^a[^$]\$$") == r"(?:^|[=&?/ #])a[^$]\$(?:$|[&?#;= ])"
 
 
+def test_long_repeats_are_endless_for_the_scanner_and_short_ones_stay() -> None:
+    assert widened(r"a{0,200}b{2,40}c{1,3}\{1,99}[{0,50}]") == r"a*b+c{1,3}\{1,99}[{0,50}]"
+
+
 def test_each_text_is_scanned_for_once() -> None:
     compiled = expressions(load_rules())
     assert len(set(compiled.texts)) == len(compiled.texts) == len(compiled.owners)

@@ -15,6 +15,8 @@ MAX_ARGUMENTS = 200
 """Beyond this many arguments only the query as a whole is looked at."""
 
 _NAME_LENGTH = 60
+_TELLING_NAME = 9
+"""A shorter name of letters and digits cannot be an attack."""
 
 
 class Field(Enum):
@@ -31,12 +33,14 @@ class Field(Enum):
 class Part:
     """One part of a value: the place for rules, the name for evidence, the bytes as sent.
 
-    `+` has already become a space where a server would read it so.
+    `+` has already become a space where a server would read it so. `repeats` marks a query whose
+    one argument is a part already.
     """
 
     place: Place
     where: str
     text: bytes
+    repeats: bool = False
 
 
 def parts(field: Field, value: bytes) -> tuple[Part, ...]:
@@ -60,7 +64,7 @@ def _target_parts(value: bytes) -> Iterator[Part]:
         arguments = query.split(b"&")
         if len(arguments) <= MAX_ARGUMENTS:
             yield from _argument_parts(arguments)
-        yield Part(Place.QUERY, "query", query.replace(b"+", b" "))
+        yield Part(Place.QUERY, "query", query.replace(b"+", b" "), len(arguments) == 1)
     yield Part(Place.PATH, "path", path)
     yield Part(Place.TARGET, "target", value)
 
@@ -70,7 +74,7 @@ def _argument_parts(arguments: list[bytes]) -> Iterator[Part]:
         name, equals, text = argument.replace(b"+", b" ").partition(b"=")
         if text:
             yield Part(Place.ARG, "query:" + _shown(name), text)
-        if name and not (equals and name.isalnum()):
+        if name and not (equals and len(name) < _TELLING_NAME and name.isalnum()):
             yield Part(Place.ARG, "query", name)
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dozor.features.threats.core.arguments import Field, Part, parts
-from dozor.features.threats.core.normalise import normalise, row_ends, special_rows
-from dozor.features.threats.core.rules import HINT, Expressions, widened
+from dozor.features.threats.core.normalise import normalise, special_rows
+from dozor.features.threats.core.rules import HINT, Expressions
 from dozor.features.threats.core.tokenise import judge
-from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
+from dozor.features.threats.model import AttackClass, Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import Scanner
 
 MAX_SHOWN = 300
@@ -38,6 +39,34 @@ _SHELL_DISGUISE = re.compile(
 _DISGUISE_MARKS = re.compile(rb"/\*|[\\'\"`^$][\w/.'\"`(@*!?{-]|[<>]\(\)|[\w/]['\"]")
 
 
+_QUOTABLE = frozenset({AttackClass.RCE, AttackClass.TRAVERSAL})
+"""Classes whose rules look at text without its shell quoting: commands, and the files they name."""
+
+
+class _Look(IntEnum):
+    """What a part is looked at for."""
+
+    FULL = 0
+    UNQUOTED = 1
+    """Its shell quoting is off: only for what a shell would run."""
+    REPEATED = 2
+    """It has been looked at as an argument: only for rules that do not look there."""
+
+
+_KINDS = (
+    *((field.value, _Look.FULL) for field in Field),
+    *((frozenset({place}), look) for look in _Look for place in Place),
+)
+"""What a scanned row may be: a column's value, or a decoded part and what to look at it for."""
+
+_KIND_OF_FIELD = {field: kind for kind, field in enumerate(Field)}
+_KIND_OF_PART = {
+    (place, look): len(Field) + look * len(Place) + number
+    for look in _Look
+    for number, place in enumerate(Place)
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """A decoded part, or the same with a disguise taken off."""
@@ -45,11 +74,7 @@ class _View:
     suspect: int
     part: Part
     text: bytes
-
-
-_KINDS = (*(field.value for field in Field), *(frozenset({place}) for place in Place))
-_KIND_OF_FIELD = {field: kind for kind, field in enumerate(Field)}
-_KIND_OF_PLACE = {place: kind for kind, place in enumerate(Place, len(Field))}
+    look: _Look = _Look.FULL
 
 
 class RuleBook:
@@ -59,16 +84,22 @@ class RuleBook:
         self.rules = rules.rules
         self._tests = compiled.tests
         self._strict: dict[str, re.Pattern[bytes]] = {}
-        self._loose: dict[int, re.Pattern[bytes]] = {}
         self._owners = np.array([test for owned in compiled.owners for test in owned], np.int64)
         self._counts = np.array([len(owned) for owned in compiled.owners], np.int64)
         self._starts = np.cumsum(self._counts) - self._counts
         self._relevant = np.array(
-            [[self._looks_at(rule, places) for rule, _ in self._tests] for places in _KINDS], np.bool_
+            [[self._looks_at(rule, *kind) for rule, _ in self._tests] for kind in _KINDS], np.bool_
         )
 
-    def _looks_at(self, rule: int, places: frozenset[Place]) -> bool:
-        return rule == HINT or bool(self.rules[rule].places & places)
+    def _looks_at(self, index: int, places: frozenset[Place], look: _Look) -> bool:
+        if index == HINT:
+            return True
+        rule = self.rules[index]
+        if look is _Look.UNQUOTED and rule.attack_class not in _QUOTABLE:
+            return False
+        if look is _Look.REPEATED and Place.ARG in rule.places:
+            return False
+        return bool(rule.places & places)
 
     def pairs(
         self, rows: NDArray[np.int64], found: NDArray[np.int64], kinds: NDArray[np.int64]
@@ -93,12 +124,18 @@ class RuleBook:
         """The index of the rule that a test belongs to, or `HINT`."""
         return self._tests[test][0]
 
-    def may_match(self, test: int, text: bytes) -> bool:
-        """Whether a test might hold for some part of a whole decoded value."""
-        loose = self._loose.get(test)
-        if loose is None:
-            loose = self._loose[test] = _compiled(widened(self._tests[test][1]))
-        return loose.search(text) is not None
+    def relevant_rows(
+        self, rows: NDArray[np.int64], found: NDArray[np.int64], kind: int
+    ) -> NDArray[np.int64]:
+        """Rows of a scan, ascending, in which it found something that concerns values of this kind.
+
+        Args:
+            rows: Row numbers, from a scan.
+            found: Numbers of the expressions found there.
+            kind: What all rows are, an index into `_KINDS`.
+        """
+        concerned = np.bitwise_or.reduceat(self._relevant[kind, self._owners], self._starts)
+        return np.unique(rows[concerned[found]])
 
     def span(self, index: int, patterns: Iterable[str], text: bytes) -> tuple[int, int] | None:
         """Where a rule holds for a decoded part by one of these patterns; None when it does not."""
@@ -145,19 +182,9 @@ def suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> NDA
 
 
 def _suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> list[int]:
-    ends = row_ends(text)
-    kinds = np.full(len(ends), _KIND_OF_FIELD[field], np.int64)
-    suspect: list[int] = []
-    row_text, current = b"", -1
-    for row, test in book.pairs(*scanner.scan(text), kinds):
-        if suspect and suspect[-1] == row:
-            continue
-        if row != current:
-            current = row
-            row_text = text[int(ends[row - 1]) + 1 if row else 0 : int(ends[row])]
-        if book.may_match(test, row_text):
-            suspect.append(row)
-    return suspect
+    rows, found = scanner.scan(text)
+    concerned: list[int] = book.relevant_rows(rows, found, _KIND_OF_FIELD[field]).tolist()
+    return concerned
 
 
 def _select(text: bytes, rows: NDArray[np.intp]) -> bytes:
@@ -182,7 +209,7 @@ def examine(scanner: Scanner, book: RuleBook, field: Field, values: Sequence[byt
     views = list(_views(field, values))
     text = b"".join(view.text + b"\n" for view in views)
     hits: list[dict[int, Hit]] = [{} for _ in values]
-    kinds = np.array([_KIND_OF_PLACE[view.part.place] for view in views], np.int64)
+    kinds = np.array([_KIND_OF_PART[view.part.place, view.look] for view in views], np.int64)
     for row, test in book.pairs(*scanner.scan(text), kinds):
         index = book.rule_of(test)
         if index != HINT:
@@ -234,19 +261,20 @@ def _views(field: Field, values: Sequence[bytes]) -> Iterator[_View]:
         if part.place is Place.TARGET:
             yield _View(number, part, part.text)
             continue
+        if part.repeats:
+            yield _View(number, part, text, _Look.REPEATED)
+            continue
         yield _View(number, part, text)
-        for bare in _undisguised(text):
-            yield _View(number, part, bare)
+        if _DISGUISE_MARKS.search(text):
+            yield from _undisguised(number, part, text)
 
 
-def _undisguised(text: bytes) -> Iterator[bytes]:
+def _undisguised(number: int, part: Part, text: bytes) -> Iterator[_View]:
     """The text without comments inside, and without shell quoting, where there is any."""
-    if not _DISGUISE_MARKS.search(text):
-        return
     if b"/*" in text:
         plain = _EXECUTABLE.sub(b" ", _PLAIN_COMMENT.sub(b" ", text))
         if plain != text:
-            yield plain
+            yield _View(number, part, plain)
     unquoted = _SHELL_DISGUISE.sub(lambda match: b"" if match["gone"] is not None else b" ", text)
     if unquoted != text:
-        yield unquoted
+        yield _View(number, part, unquoted, _Look.UNQUOTED)

@@ -27,7 +27,6 @@ from 0.5 on. Caps: {caps}.
 | `score` | how sure one hit is, above 0 and at most 1 |
 | `where` | one or a list of target (as logged, not decoded), path, query, arg, referer, user_agent, method, request (junk); without it all but target, method and request |
 | `pattern`, `patterns` | expressions on the decoded part, any one suffices; no look-around, no back-reference; `^` and `$` are the part's ends; case does not matter; white space is never more than one space or carriage return |
-| `scan` | expressions whose literal text stands in for patterns that have none which is long or rare enough to look for |
 | `confirm` | a Python expression that must match as well; gives the matched part |
 | `sql` | judgement of the SQL tokeniser that must hold: bare, clause, equation, operator, stacked, subselect, tail, tautology or union |
 | `unless` | a Python expression that rules the hit out |
