@@ -1,7 +1,7 @@
 """Recall and false positives on labelled log lines, and the cost of detection.
 
-Converted lines hold made-up values in all fields but the one that `where` names; these are blanked, so that only the
-payload can tell.
+Converted lines hold made-up values in all fields but the one that `where` names. These are blanked,
+so that only the payload can tell.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def _attacks(detector: Detector, lines: Sequence[Fields]) -> list[bool]:
     columns = zip(*lines, strict=True)
     names = ("method", "target", "referer", "user_agent")
     arrays = [pa.array(list(column), pa.string_view()) for column in columns]
-    scores = detector.annotate(pa.record_batch(arrays, names=list(names))).column("score").to_pylist()
-    return [score >= ATTACK_SCORE for score in scores]
+    scores: Any = detector.annotate(pa.record_batch(arrays, names=list(names))).column("score")
+    return [score >= ATTACK_SCORE for score in scores.to_pylist()]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,4 +108,4 @@ def test_a_cache_folder_that_cannot_be_made_is_done_without(tmp_path: Path) -> N
     blocked.write_text("not a folder")
     scanner = HyperscanScanner(["needle"], cache_dir=blocked / "cache")
     assert pairs(scanner, b"needle\n") == {(0, 0)}
-    assert os.listdir(tmp_path) == ["file"]
+    assert list(tmp_path.iterdir()) == [blocked]

@@ -45,7 +45,7 @@ def line_for(place: Place, text: str) -> Line:
 
 def place_of(rule: Rule) -> Place:
     """Where a rule's samples stand: in an argument when it looks there."""
-    order = [Place.ARG, *Place]
+    order: list[Place] = [Place.ARG, *Place]
     return next(place for place in order if place in rule.places)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -129,7 +130,7 @@ def test_an_odd_method_is_weak(annotate: Annotate) -> None:
 
 def test_bytes_that_are_no_text_and_line_feeds_do_no_harm(detector: Detector) -> None:
     batch = batch_of([Line(target="/a\n' or 1=1--\n"), CLEAN, ATTACK])
-    scores = detector.annotate(batch).column("score").to_pylist()
+    scores: list[Any] = detector.annotate(batch).column("score").to_pylist()
     assert scores[0] >= 0.5
     assert scores[1] == 0
     assert scores[2] >= 0.5
@@ -149,7 +150,7 @@ def test_threads_share_a_detector(detector: Detector) -> None:
         assert list(pool.map(detector.annotate, batches)) == alone
 
 
-def test_a_forgetful_cache_changes_nothing(rules: RuleSet, detector: Detector) -> None:
+def test_a_forgetful_cache_changes_nothing(rules: RuleSet) -> None:
     few = RuleSet(tuple(rule for rule in rules.rules if rule.id.startswith("sqli-")), rules.hints)
     scanner = InMemoryScanner(expressions(few).texts)
     batch = batch_of([ATTACK, CLEAN, Line(target="/?q=admin'--")])

@@ -190,7 +190,7 @@ def _suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> li
 def _select(text: bytes, rows: NDArray[np.intp]) -> bytes:
     """These rows of `text`, in the same form."""
     buffer = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(buffer == 10) + 1
+    ends = np.flatnonzero(buffer == ord("\n")) + 1
     starts = np.concatenate(([0], ends[:-1]))
     chosen = np.zeros(len(ends), np.bool_)
     chosen[rows] = True

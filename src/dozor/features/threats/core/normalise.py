@@ -1,10 +1,10 @@
-"""Undo what attackers wrap their text in, for a whole column at once.
+r"""Undo what attackers wrap their text in, for a whole column at once.
 
 Works on one buffer of rows, each ended by a line feed, with numpy on all rows together, so that
 nothing is paid per row. What is undone, in up to `ROUNDS` rounds (an attacker may wrap twice):
 
     %41 %u0041 %uff21       percent and IIS Unicode escapes
-    \\x41 \\u0041             what nginx and JSON write for bytes they do not print
+    \x41 \u0041               what nginx and JSON write for bytes they do not print
     &#65; &#x41; &lt;       HTML character references
     C0 AF, E0 80 AF         overlong UTF-8
     full-width, circled and other look-alikes of ASCII, typographic quotes
@@ -35,6 +35,22 @@ _PADDING = 6
 
 _DROP = 1
 _OTHER = 0xFF
+
+_ASCII_END = 0x80
+_PLANE_END = 0x10000
+"""One past the last code point of the basic plane."""
+
+_CONTINUATION = 0x80
+_LEAD_2, _LEAD_3, _LEAD_4 = 0xC0, 0xE0, 0xF0
+"""The lowest lead bytes of sequences of two, three and four bytes in UTF-8."""
+
+_FIRST_PROPER_LEAD = 0xC2
+"""Below it are the leads C0 and C1, which only overlong sequences have."""
+
+_NO_BREAK_SPACE = 0xA0
+_HEX_END = 16
+_BYTE_DIGITS = 2
+_LETTERS = 26
 
 
 def _hex_values() -> _Bytes:
@@ -87,8 +103,8 @@ _CONTROL[[_LF, _CR]] = (_LF, _CR)
 _NAMED = {
     name[:-1].encode(): alike
     for name, text in html5.items()
-    if name.endswith(";") and len(text) == 1 and ord(text) < 0x10000
-    if 0x01 <= (alike := int(_ALIKE[ord(text)])) < 0x80
+    if name.endswith(";") and len(text) == 1 and ord(text) < _PLANE_END
+    if 0x01 <= (alike := int(_ALIKE[ord(text)])) < _ASCII_END
 }
 _ENTITY = re.compile(rb"&(?:#(?:[xX]0*([0-9a-fA-F]{1,6})|0*([0-9]{1,7}));?|([A-Za-z]{2,31});)")
 
@@ -161,7 +177,7 @@ def _hex_number(buffer: _Bytes, starts: _Index, digits: int) -> tuple[_Index, ND
     valid = np.ones(len(starts), np.bool_)
     for ahead in range(digits):
         value = _HEX[buffer[starts + ahead]]
-        valid &= value < 16
+        valid &= value < _HEX_END
         number = number * 16 + value
     return number, valid
 
@@ -183,7 +199,7 @@ def _unescape(buffer: _Bytes) -> tuple[_Bytes, bool]:
         code, valid = _hex_number(buffer, starts + before, digits)
         starts, code = starts[valid], code[valid]
         # Two digits are a byte that may be part of UTF-8; four are a code point.
-        values = _byte_values(code) if digits == 2 else _code_values(code)
+        values = _byte_values(code) if digits == _BYTE_DIGITS else _code_values(code)
         found.append((starts, np.full(len(starts), before + digits, np.intp), values))
     starts = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.intp)
     if not len(starts):
@@ -195,7 +211,8 @@ def _unescape(buffer: _Bytes) -> tuple[_Bytes, bool]:
 
 def _byte_values(codes: _Index) -> _Bytes:
     values = codes.astype(np.uint8)
-    values[codes < 0x80] = _ALIKE[codes[codes < 0x80]]
+    plain = codes < _ASCII_END
+    values[plain] = _ALIKE[codes[plain]]
     return values
 
 
@@ -206,21 +223,21 @@ def _code_values(codes: _Index) -> _Bytes:
 
 
 def _fold_look_alikes(buffer: _Bytes) -> _Bytes:
-    leads = np.flatnonzero(buffer >= 0xC0)
+    leads = np.flatnonzero(buffer >= _LEAD_2)
     if not len(leads):
         return buffer
     first, second, third, fourth = (buffer[leads + ahead].astype(np.intp) for ahead in range(4))
     tail2, tail3, tail4 = (part & 0x3F for part in (second, third, fourth))
-    goes_on2, goes_on3, goes_on4 = (part & 0xC0 == 0x80 for part in (second, third, fourth))
+    goes_on2, goes_on3, goes_on4 = (part & 0xC0 == _CONTINUATION for part in (second, third, fourth))
     code2 = (first & 0x1F) << 6 | tail2
     code3 = (first & 0x0F) << 12 | tail2 << 6 | tail3
     code4 = (first & 0x07) << 18 | tail2 << 12 | tail3 << 6 | tail4
     # Old IIS took any second byte; of these only what walks directories is worth the risk of
     # misreading single-byte Cyrillic, whose letters begin at C0.
-    walks = (first < 0xC2) & (second < 0x80) & np.isin(code2, (0x2E, 0x2F, 0x5C))
-    is2 = (first < 0xE0) & (goes_on2 | walks)
-    is3 = (first >= 0xE0) & (first < 0xF0) & goes_on2 & goes_on3
-    is4 = (first >= 0xF0) & goes_on2 & goes_on3 & goes_on4 & (code4 < 0x10000)
+    walks = (first < _FIRST_PROPER_LEAD) & (second < _ASCII_END) & np.isin(code2, (0x2E, 0x2F, 0x5C))
+    is2 = (first < _LEAD_3) & (goes_on2 | walks)
+    is3 = (first >= _LEAD_3) & (first < _LEAD_4) & goes_on2 & goes_on3
+    is4 = (first >= _LEAD_4) & goes_on2 & goes_on3 & goes_on4 & (code4 < _PLANE_END)
     code = np.select([is2, is3, is4], [code2, code3, code4], 0)
     length = np.select([is2, is3, is4], [2, 3, 4], 1)
     values = np.where(length > 1, _ALIKE[code], 0)
@@ -239,7 +256,7 @@ def _resolve_entities(buffer: _Bytes) -> tuple[_Bytes, bool]:
     semicolons = np.flatnonzero(buffer == ord(";"))
     rows = np.searchsorted(ends, ampersands)
     with_semicolon = np.isin(rows, np.searchsorted(ends, semicolons))
-    letters = (follows | 0x20) - np.uint8(ord("a")) < 26
+    letters = (follows | 0x20) - np.uint8(ord("a")) < _LETTERS
     rows = np.unique(rows[(follows == ord("#")) | (with_semicolon & letters)])
     if not len(rows):
         return buffer, False
@@ -268,7 +285,7 @@ def _entity(match: re.Match[bytes]) -> bytes:
         alike = _NAMED.get(name, 0)
         return bytes((alike,)) if alike > _DROP else match[0]
     code = int(hexadecimal, 16) if hexadecimal else int(decimal)
-    if code >= 0x10000:
+    if code >= _PLANE_END:
         return match[0]
     alike = int(_ALIKE[code]) or _OTHER
     return b"" if alike == _DROP else bytes((alike,))
@@ -280,9 +297,9 @@ def _fold_controls(buffer: _Bytes) -> _Bytes:
         buffer = buffer[~nulls]
     folded = _CONTROL[buffer]
     # A lone A0 is a no-break space of a single-byte charset; MySQL takes it for white space.
-    lone = np.flatnonzero(folded == 0xA0)
+    lone = np.flatnonzero(folded == _NO_BREAK_SPACE)
     if len(lone):
-        folded[lone[folded[lone - 1] < 0x80]] = _SPACE
+        folded[lone[folded[lone - 1] < _ASCII_END]] = _SPACE
     return folded
 
 

@@ -35,7 +35,7 @@ from 0.5 on. Caps: {caps}.
 
 A file may also hold `words` (name to list; `{{{{name}}}}` in an expression is any of them) and `hints` (expressions
 for disguises that must come off before any rule can see through).
-"""
+"""  # noqa: E501 - a row of a Markdown table is one line
 
 
 def rules_page(rules: RuleSet) -> str:

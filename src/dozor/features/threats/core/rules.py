@@ -111,7 +111,7 @@ def parse_rules(text: str, name: str, *, compile_all: bool = True) -> tuple[list
         SettingsError: The text is no YAML or a rule in it is malformed.
     """
     try:
-        content = yaml.load(text, Loader=_Loader)
+        content = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise _malformed(name, "", " ".join(str(error).split())) from error
     if not isinstance(content, dict):
@@ -123,9 +123,6 @@ def parse_rules(text: str, name: str, *, compile_all: bool = True) -> tuple[list
         for rule in rules:
             _compile_all(rule, name)
     return rules, hints
-
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _malformed(name: str, rule: str, fact: str) -> SettingsError:

@@ -194,7 +194,7 @@ def _same_or_literal(shape: str, tokens: tuple[Token, ...], at: int) -> bool:
         return tokens[left][1] == tokens[right][1] and operator == "="
     if shape[left] in "nsv" and shape[right] in "nsvf":
         return True
-    return shape[right] in "s" and operator in ("=", "!=", "<>", "like", "in")
+    return shape[right] == "s" and operator in ("=", "!=", "<>", "like", "in")
 
 
 def _union(shape: str, tokens: tuple[Token, ...], *, quoted: bool) -> bool:
@@ -202,46 +202,57 @@ def _union(shape: str, tokens: tuple[Token, ...], *, quoted: bool) -> bool:
     return bool(_UNION_SELECT.search(shape))
 
 
-_OBJECT = _words("table database view function procedure user schema column index trigger login role")
-
-
 def _statement(shape: str, tokens: tuple[Token, ...], at: int) -> bool:
     """Whether a statement begins at token `at`, by its second word and what is around it."""
     word = tokens[at][1]
-    rest = shape[at + 1 :]
+    if word == "select":
+        return bool(_SELECT.match(shape, at))
+    if word == "grant":
+        return any(text in ("to", "on") for _, text in tokens[at:])
     second = tokens[at + 1][1] if at + 1 < len(tokens) else ""
-    match word:
-        case "select":
-            return bool(_SELECT.match(shape, at))
-        case "insert" | "merge" | "replace":
-            return second == "into" and "b" in rest
-        case "delete":
-            return second == "from" and rest[:2] == "kb"
-        case "update":
-            return bool(re.match(r"bEbo", rest))
-        case "drop" | "alter" | "create" | "truncate":
-            return second in _OBJECT or second in ("or",) or bool(re.match(r"b[;)]*c", rest))
-        case "exec" | "execute":
-            return second.startswith(("xp_", "sp_", "master", "immediate", "@")) or bool(
-                re.match(r"\(?[sv]", rest)
-            )
-        case "declare" | "set":
-            return rest[:1] == "v"
-        case "print":
-            return rest[:1] in "vs" and bool(rest)
-        case "waitfor":
-            return second in ("delay", "time")
-        case "shutdown":
-            return rest[:1] in ("", "c", ";")
-        case "grant":
-            return "b" in rest and any(text in ("to", "on") for _, text in tokens[at:])
-        case "call":
-            return rest[:1] in "gf" and bool(rest)
-        case "begin":
-            return rest[:1] in "Egb" and bool(rest)
-        case "load":
-            return second in ("data", "load_file")
-    return False
+    expected = _SECOND_WORDS.get(word)
+    if expected is not None and expected.match(second):
+        return True
+    follows = _SHAPES_AFTER.get(word)
+    return follows is not None and bool(follows.match(shape, at + 1))
+
+
+_OBJECTS = re.compile(
+    r"(?:table|database|view|function|procedure|user|schema|column|index|trigger|login|role|or)$"
+)
+
+_SECOND_WORDS = {
+    "insert": re.compile(r"into$"),
+    "merge": re.compile(r"into$"),
+    "replace": re.compile(r"into$"),
+    "drop": _OBJECTS,
+    "alter": _OBJECTS,
+    "create": _OBJECTS,
+    "truncate": _OBJECTS,
+    "exec": re.compile(r"xp_|sp_|master|immediate|@"),
+    "execute": re.compile(r"xp_|sp_|master|immediate|@"),
+    "waitfor": re.compile(r"(?:delay|time)$"),
+    "load": re.compile(r"(?:data|load_file)$"),
+}
+"""What the word after a statement's first word is."""
+
+_SHAPES_AFTER = {
+    "delete": re.compile(r"kb"),
+    "update": re.compile(r"bEbo"),
+    "drop": re.compile(r"b[;)]*c"),
+    "alter": re.compile(r"b[;)]*c"),
+    "create": re.compile(r"b[;)]*c"),
+    "truncate": re.compile(r"b[;)]*c"),
+    "exec": re.compile(r"\(?[sv]"),
+    "execute": re.compile(r"\(?[sv]"),
+    "declare": re.compile(r"v"),
+    "set": re.compile(r"v"),
+    "print": re.compile(r"[vs]"),
+    "shutdown": re.compile(r"[c;]|$"),
+    "call": re.compile(r"[gf]"),
+    "begin": re.compile(r"[Egb]"),
+}
+"""The shape of what follows a statement's first word."""
 
 
 def _stacked(shape: str, tokens: tuple[Token, ...], *, quoted: bool) -> bool:
