@@ -22,5 +22,7 @@ echo "Setting up .venv with $("$python" --version)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
   --require-hashes --requirement requirements/bootstrap.txt
 export VIRTUAL_ENV="$PWD/.venv"
-.venv/bin/uv pip sync --quiet --require-hashes requirements/dev.txt
+# Bytecode is written now: where PYTHONDONTWRITEBYTECODE is set, every start would compile 500 modules anew.
+.venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt
 .venv/bin/uv pip install --quiet --offline --no-deps --no-build-isolation --editable .
+.venv/bin/python -m compileall -q src
