@@ -65,7 +65,7 @@ def _print_corpus(detector: Detector, path: Path) -> None:
     for label, source in sorted(total):
         count, hits = total[label, source], found[label, source]
         print(f"{label:<17}{source or 'all':<42}{count:>7}{hits:>9}{hits / count:>10.2%}")
-    print(f"{len(samples)} distinct lines, most of them attacks, in {seconds:.1f} s.")
+    print(f"{len(samples)} lines, a third of them attacks, in {seconds:.1f} s.")
 
 
 def _print_real_log(detector: Detector, path: Path) -> None:
