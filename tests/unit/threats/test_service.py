@@ -122,6 +122,21 @@ def test_junk_is_weak_and_of_class_protocol(annotate: Annotate) -> None:
     assert max(hello["score"], empty["score"]) < 0.5
 
 
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        r"\x16\x03\x01\x00\xEE\x01\x00\x00\xEA\x03\x03",
+        r"\x03\x00\x00/*\xE0\x00\x00\x00\x00\x00Cookie: mstshash=Administr",
+        r"\x00\x00\x00T\xFFSMBr\x00\x00",
+        "SSH-2.0-Go",
+    ],
+)
+def test_a_greeting_of_another_protocol_is_no_attack(annotate: Annotate, greeting: str) -> None:
+    (verdict,) = annotate([Line(method="", target=greeting, protocol="")])
+    assert verdict["score"] < 0.5
+    assert verdict["classes"] == ["protocol"]
+
+
 def test_an_odd_method_is_weak(annotate: Annotate) -> None:
     row = annotate([Line(method="TRACE")])[0]
     assert row["rules"] == ["protocol-odd-method"]
