@@ -132,7 +132,7 @@ def test_junk_is_weak_and_of_class_protocol(annotate: Annotate) -> None:
     ],
 )
 def test_a_greeting_of_another_protocol_is_no_attack(annotate: Annotate, greeting: str) -> None:
-    (verdict,) = annotate([Line(method="", target=greeting, protocol="")])
+    (verdict,) = annotate([Line(method="", target=greeting)])
     assert verdict["score"] < 0.5
     assert verdict["classes"] == ["protocol"]
 
