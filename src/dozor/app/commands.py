@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # columns are imported when a command runs: its help must ans
 
 _MIB = 1 << 20
 _PIPE_WIDTH = 120
+_NOTHING_FOUND: dict[str, Any] = {"attack": False, "classes": [], "rules": [], "score": 0.0, "evidence": []}
 _DETECTED = ("line", "rules", "classes", "score", "evidence")
 
 
@@ -122,7 +123,7 @@ def _json_lines(parsed: Run) -> str:
 
     records = [_verdict(row, ATTACK_SCORE) for row in parsed.records.select(_DETECTED).to_pylist()]
     rejects = [
-        {"line": row["line"], "error": row["reason"], "attack": False, "raw": row["raw"]}
+        {"line": row["line"], "error": row["reason"], "raw": row["raw"], **_NOTHING_FOUND}
         for row in parsed.rejects.to_pylist()
     ]
     rows = sorted([*records, *rejects], key=lambda row: row["line"]) if rejects else records
