@@ -216,8 +216,8 @@ def _binary(column: Any) -> Any:
 
 def _distinct(column: Any) -> tuple[NDArray[np.int32], Any]:
     """For each row the number of its value, and the distinct values as bytes."""
-    encoded = _binary(column).dictionary_encode()
-    return encoded.indices.to_numpy(), encoded.dictionary
+    encoded = column.dictionary_encode()
+    return encoded.indices.to_numpy(), _binary(encoded.dictionary)
 
 
 def _rows(values: Any) -> bytes:
