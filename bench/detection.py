@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from dozor.columns.record import ATTACK_SCORE
-from dozor.features.threats.adapters.hyperscan import compiled_rules
-from dozor.features.threats.core.rules import load_rules
+from dozor.features.threats.adapters.hyperscan import HyperscanScanner
+from dozor.features.threats.core.rules import expressions, load_rules
 from dozor.features.threats.service import Detector
 
 CORPUS = "attacks-dev.jsonl.gz"
@@ -43,8 +43,7 @@ def run(data_dir: Path) -> None:
         print(f"Detection is not measured: {data_dir / CORPUS} is absent.")
         return
     rules = load_rules()
-    scanner, compiled = compiled_rules(rules)
-    detector = Detector(rules, scanner, compiled=compiled)
+    detector = Detector(rules, HyperscanScanner(expressions(rules).texts))
     _print_corpus(detector, data_dir / CORPUS)
     if (data_dir / REAL_LOG).exists():
         _print_real_log(detector, data_dir / REAL_LOG)

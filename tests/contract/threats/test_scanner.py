@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dozor.features.threats.adapters.hyperscan import HyperscanScanner, compiled_rules
-from dozor.features.threats.core.rules import load_rules
+from dozor.features.threats.adapters.hyperscan import HyperscanScanner
+from dozor.features.threats.core.rules import expressions, load_rules
 from dozor.features.threats.ports import Scanner
+from dozor.kernel.errors import SettingsError
 from dozor.testing.threats import InMemoryScanner
 
 Build = Callable[[Sequence[str]], Scanner]
@@ -72,13 +73,12 @@ def test_threads_may_scan_at_once(build: Build) -> None:
 
 
 def test_a_compiled_database_is_used_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cache = tmp_path / "cache"
+    cache, texts = tmp_path / "cache", expressions(load_rules()).texts
     with caplog.at_level(logging.DEBUG):
-        first, expressions = compiled_rules(load_rules(), cache_dir=cache)
+        first = HyperscanScanner(texts, cache_dir=cache)
         caplog.clear()
-        second, again = compiled_rules(load_rules(), cache_dir=cache)
+        second = HyperscanScanner(texts, cache_dir=cache)
     assert caplog.records == []
-    assert expressions == again
     assert cache.stat().st_mode & 0o777 == 0o700
     text = b"/?id=1' union select 1\n/clean\n"
     assert pairs(first, text) == pairs(second, text) != set()
@@ -109,3 +109,8 @@ def test_a_cache_folder_that_cannot_be_made_is_done_without(tmp_path: Path) -> N
     scanner = HyperscanScanner(["needle"], cache_dir=blocked / "cache")
     assert pairs(scanner, b"needle\n") == {(0, 0)}
     assert list(tmp_path.iterdir()) == [blocked]
+
+
+def test_a_pattern_that_hyperscan_does_not_know_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"'a\(\?=b\)' cannot be compiled"):
+        HyperscanScanner(["fine", *"bcdefgh", "also fine", "a(?=b)"])

@@ -8,15 +8,14 @@ from urllib.parse import quote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dozor.features.threats.adapters.hyperscan import compiled_rules
-from dozor.features.threats.core.rules import load_rules
+from dozor.features.threats.adapters.hyperscan import HyperscanScanner
+from dozor.features.threats.core.rules import expressions, load_rules
 from dozor.features.threats.model import Place
 from dozor.features.threats.service import Detector
 from tests.unit.threats.requests import Line, batch_of
 
 RULES = load_rules()
-SCANNER, COMPILED = compiled_rules(RULES)
-DETECTOR = Detector(RULES, SCANNER, compiled=COMPILED)
+DETECTOR = Detector(RULES, HyperscanScanner(expressions(RULES).texts))
 SAMPLES = [
     (rule.id, text)
     for rule in RULES.rules

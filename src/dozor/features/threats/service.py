@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from dozor.columns.record import DETECT_COLUMNS
 from dozor.features.threats.core.arguments import Field
 from dozor.features.threats.core.detect import RuleBook, check, examine, suspects
-from dozor.features.threats.core.rules import Expressions, expressions
 from dozor.features.threats.core.score import line_score
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import Scanner
@@ -80,18 +79,10 @@ class Detector:
         rules: The rules.
         scanner: Built from the texts of `core.rules.expressions(rules)`.
         cache_size: How many verdicts on suspect values to remember across batches.
-        compiled: The expressions, where they are at hand already; deriving them takes a while.
     """
 
-    def __init__(
-        self,
-        rules: RuleSet,
-        scanner: Scanner,
-        *,
-        cache_size: int = 50_000,
-        compiled: Expressions | None = None,
-    ) -> None:
-        self._book = RuleBook(rules, compiled or expressions(rules))
+    def __init__(self, rules: RuleSet, scanner: Scanner, *, cache_size: int = 50_000) -> None:
+        self._book = RuleBook(rules)
         self._scanner = scanner
         self._cache = VerdictCache(cache_size)
 

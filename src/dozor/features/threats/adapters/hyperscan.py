@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import platform
@@ -20,9 +19,8 @@ import hyperscan
 import numpy as np
 from numpy.typing import NDArray
 
-from dozor import __version__
-from dozor.features.threats.core.rules import Expressions, expressions
-from dozor.features.threats.model import RuleSet
+from dozor.kernel.errors import SettingsError
+from dozor.kernel.i18n import _
 
 _log = logging.getLogger(__name__)
 
@@ -32,43 +30,6 @@ _GROUPS = 8
 
 _NUMBER_BITS = 16
 """An expression number and an end offset travel in one integer."""
-
-
-def compiled_rules(rules: RuleSet, *, cache_dir: Path | None = None) -> tuple[HyperscanScanner, Expressions]:
-    """A scanner for rules and the expressions it was built from.
-
-    Args:
-        rules: The rules.
-        cache_dir: Folder for what was compiled, made with mode 0700 if absent; None compiles every
-            time. A cache that cannot be read or written costs time, never a failure.
-    """
-    compiled = _expressions(rules, cache_dir)
-    return HyperscanScanner(compiled.texts, cache_dir=cache_dir), compiled
-
-
-def _identity(rules: RuleSet) -> list[str]:
-    """All that the expressions depend on, in an order that is the same in every process."""
-    parts = [__version__, *rules.hints]
-    for rule in rules.rules:
-        parts += (rule.id, *sorted(rule.places), *rule.patterns)
-    return parts
-
-
-def _expressions(rules: RuleSet, cache_dir: Path | None) -> Expressions:
-    if cache_dir is None:
-        return expressions(rules)
-    path = cache_dir / f"rules-{_key(_identity(rules))}.json"
-    try:
-        texts, owners, tests = json.loads(_read_private(path))
-        return Expressions(
-            tuple(texts), tuple(tuple(owned) for owned in owners), tuple((r, p) for r, p in tests)
-        )
-    except (OSError, ValueError) as error:
-        _log.debug("No expressions of rules in the cache: %s.", error)
-    compiled = expressions(rules)
-    content = json.dumps([compiled.texts, compiled.owners, compiled.tests])
-    _store(path, content.encode())
-    return compiled
 
 
 class HyperscanScanner:
@@ -138,12 +99,24 @@ def _load(numbers: Sequence[int], *, texts: Sequence[str], cache_dir: Path | Non
 
 def _compile(numbers: Sequence[int], texts: Sequence[str]) -> hyperscan.Database:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=[text.encode("latin-1") for text in texts],
-        ids=numbers,
-        elements=len(texts),
-        flags=[_FLAGS] * len(texts),
-    )
+    try:
+        database.compile(
+            expressions=[text.encode("latin-1") for text in texts],
+            ids=numbers,
+            elements=len(texts),
+            flags=[_FLAGS] * len(texts),
+        )
+    except hyperscan.HyperscanError as error:
+        if len(texts) == 1:
+            raise SettingsError(
+                _("Pattern '{pattern}' cannot be compiled for the scanner: {fact}.").format(
+                    pattern=texts[0], fact=str(error).rstrip(".")
+                ),
+                hint=_("Write it more simply, and move the rest to `confirm`."),
+            ) from error
+        for number, text in zip(numbers, texts, strict=True):
+            _compile([number], [text])  # raises for the one that is at fault
+        raise
     return database
 
 

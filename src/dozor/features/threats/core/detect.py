@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dozor.features.threats.core.arguments import Field, Part, parts
 from dozor.features.threats.core.normalise import normalise, special_rows
-from dozor.features.threats.core.rules import HINT, Expressions
+from dozor.features.threats.core.rules import HINT, expressions
 from dozor.features.threats.core.tokenise import judge
 from dozor.features.threats.model import AttackClass, Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import Scanner
@@ -80,7 +80,8 @@ class _View:
 class RuleBook:
     """A rule set with its compiled expressions; Python's are compiled when first needed."""
 
-    def __init__(self, rules: RuleSet, compiled: Expressions) -> None:
+    def __init__(self, rules: RuleSet) -> None:
+        compiled = expressions(rules)
         self.rules = rules.rules
         self._tests = compiled.tests
         self._strict: dict[str, re.Pattern[bytes]] = {}
