@@ -135,7 +135,10 @@ def test_error_pages_are_by_number_of_errors() -> None:
     assert [(row.value, row.errors) for row in _summary(rows).error_paths] == [("/b", 2), ("/a", 1)]
 
 
-@pytest.mark.parametrize("span", [timedelta(0), timedelta(hours=2), timedelta(days=1), timedelta(days=400)])
+@pytest.mark.parametrize(
+    "span",
+    [timedelta(0), timedelta(hours=2), timedelta(days=1), timedelta(days=400), timedelta(days=2_800_000)],
+)
 def test_the_time_line_has_no_gaps_and_few_steps(span: timedelta) -> None:
     summary = _summary([{"ts": START}, {"ts": START + span}])
     starts = [bucket.start for bucket in summary.timeline]

@@ -62,6 +62,9 @@ def test_msec_is_exact(values: list[int]) -> None:
         "17/May/2015 10:05:03 +0000",
         "17/May/2015:10:05:03 0000",
         "17/May/2015:10:05:03",
+        "22/Nov/0000:10:00:00 +0000",
+        "31/Dec/1899:23:59:59 +0000",
+        "31/Dec/9999:23:59:59 -0100",
     ],
 )
 def test_a_wrong_local_time_is_told(text: str) -> None:

@@ -36,7 +36,7 @@ MAX_STEPS = 120
 
 _STEPS = [timedelta(minutes=m) for m in (1, 2, 5, 10, 15, 30)]
 _STEPS += [timedelta(hours=h) for h in (1, 2, 3, 6, 12)] + [
-    timedelta(days=d) for d in (1, 2, 7, 14, 30, 90, 365)
+    timedelta(days=d) for d in (1, 2, 7, 14, 30, 90, 365, 3_650, 36_500)
 ]
 _MINUTE_MS = 60_000
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500  # RFC 9110, section 15: the first of their classes

@@ -22,6 +22,10 @@ for _number, _name in enumerate(_MONTHS, 1):
     _MONTH_OF[int.from_bytes(_name.encode(), "big")] = _number
 
 _DAYS_IN_MONTH = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+# What lies outside is no time of a log, and Python's calendar ends there.
+_EARLIEST = np.datetime64("1900-01-01", "s").astype(np.int64)
+_LATEST = np.datetime64("9999-12-31T23:59:59", "s").astype(np.int64)
+
 _ISO_WIDTH = 35  # 2015-05-17T10:05:03.123456789+00:00
 _PLUS, _MINUS, _DOT, _COLON = (ord(sign) for sign in "+-.:")
 
@@ -163,4 +167,5 @@ def _millis(
     ).astype("datetime64[D]")
     days = first_of_month.astype(np.int64) + day - 1
     seconds = days * 86_400 + hour * 3_600 + (minute - zone) * 60 + second
+    good &= (seconds >= _EARLIEST) & (seconds <= _LATEST)
     return np.where(good, seconds * 1000, 0), good
