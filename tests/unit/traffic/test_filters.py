@@ -56,6 +56,8 @@ def _lines(*conditions: str) -> list[int]:
         ("classes != sqli", [1, 2, 3, 5]),
         ("class ~ ^s", [4, 5]),
         ("score >= 0.3", [4, 5]),
+        ("score <= 0.3", [1, 2, 3, 5]),
+        ("score = 0.3", [5]),
         ("ts >= 1h", [2, 3, 5]),
         ("ts < 2026-11-22T10:00", [1]),
         ("referer = ''", [1, 2, 3, 4, 5]),
@@ -129,6 +131,11 @@ def test_since_is_inclusive_and_until_exclusive() -> None:
     condition = filters.in_time()
     assert condition is not None
     assert pl.DataFrame(batch(_ROWS)).filter(condition)["line"].to_list() == [4]
+
+
+def test_an_empty_bound_is_a_mistake_and_not_all_times() -> None:
+    with pytest.raises(UsageError, match="ISO 8601"):
+        read_filters("", now=_NOW)
 
 
 def test_without_bounds_all_times_are_wanted() -> None:

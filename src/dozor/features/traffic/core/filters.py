@@ -71,8 +71,8 @@ def read_filters(
         UsageError: A time, field, operator or value that cannot be used.
     """
     return Filters(
-        parse_moment(since, now=now) if since else None,
-        parse_moment(until, now=now) if until else None,
+        None if since is None else parse_moment(since, now=now),
+        None if until is None else parse_moment(until, now=now),
         tuple(parse_condition(condition, now=now) for condition in where),
     )
 
@@ -181,9 +181,10 @@ def _number(column: pl.Expr, name: str, sign: str, value: str, *, whole: bool) -
         number = int(value) if whole else float(value)
     except ValueError as error:
         raise _wrong_value(name, value, _("a whole number") if whole else _("a number")) from error
-    if abs(number) >= 2**63:
+    if not abs(number) < 2**63:  # nan is not
         raise _wrong_value(name, value, _("a smaller number"))
-    kind = pl.Int64 if whole else pl.Float64
+    # In the column's own precision: 0.1 as float64 is not the 0.1 that a float32 holds.
+    kind = pl.Int64 if whole else pl.Float32
     return _ORDER[sign](column.cast(kind), pl.lit(number, dtype=kind)).fill_null(value=False)
 
 
