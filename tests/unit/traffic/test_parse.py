@@ -363,3 +363,38 @@ def test_a_custom_format_without_quotes_is_read_too() -> None:
         find_format("$remote_addr [$time_local] $request | $status"),
     )
     assert (record["method"], record["path"], record["bytes"]) == ("GET", "/a", 0)
+
+
+def test_a_target_with_spaces_is_whole_when_the_request_is_logged_in_three_parts() -> None:
+    format_ = find_format(
+        '$remote_addr [$time_local] "$request_method $request_uri $server_protocol" $status $body_bytes_sent'
+    )
+    text = f'192.0.2.7 [{_TIME}] "GET /a b?c d HTTP/1.1" 200 5'
+    record = _one(text, format_)
+    assert (record["path"], record["query"], record["protocol"]) == ("/a b", "c d", "HTTP/1.1")
+    assert parse(text.encode(), format_) == _by_regex_only(text.encode(), format_)
+
+
+@pytest.mark.parametrize(
+    ("text", "format_text"),
+    [
+        (
+            f'192.0.2.1, 192.0.2.2 192.0.2.7 [{_TIME}] "GET / HTTP/1.1" 200',
+            '$http_x_forwarded_for $remote_addr [$time_local] "$request" $status',
+        ),
+        (
+            f'192.0.2.7 [{_TIME}] "GET / HTTP/1.1" 200 0.100, 0.200 0.250',
+            '$remote_addr [$time_local] "$request" $status $upstream_response_time $request_time',
+        ),
+    ],
+)
+def test_lists_of_addresses_and_times_do_not_run_into_the_next_value(text: str, format_text: str) -> None:
+    record = _one(text, find_format(format_text))
+    assert record["client"] == "192.0.2.7"
+    assert record["request_time"] == (0.25 if "0.250" in text else None)
+
+
+def test_of_a_variable_that_is_logged_twice_the_first_counts() -> None:
+    format_ = find_format('$remote_addr [$time_local] "$request" $status "$remote_addr"')
+    for request in ("GET /a HTTP/1.1", 'GET /"a HTTP/1.1'):
+        assert _one(f'192.0.2.7 [{_TIME}] "{request}" 200 "192.0.2.8"', format_)["client"] == "192.0.2.7"

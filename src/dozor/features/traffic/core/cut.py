@@ -16,6 +16,9 @@ from dozor.features.traffic.core.formats import Format, Token, Variable
 from dozor.features.traffic.core.times import TIME_LOCAL_WIDTH
 
 _WIDTHS = {"time_local": TIME_LOCAL_WIDTH, "status": 3}
+_SOLID = frozenset(
+    ("remote_addr", "host", "request_method", "server_protocol", "msec", "request_time")
+)  # values without a space; one that has a space took too much, and the regular expression cuts better
 _SEARCH = 64  # an unquoted value longer than this is left to the regular expression
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 
@@ -134,9 +137,24 @@ def _cut_segment(
             end = np.minimum(low + distance, buffer.size)
             fits &= found
         fits &= end <= high
+        if isinstance(token, Variable) and token.name in _SOLID and not _ends_at_space(tokens[left:right]):
+            fits &= _is_solid(buffer, low, end)
         keep(token, low, end)
         low = end
     return fields, fits & (low == high) if left or not tokens else fits & (low <= high)
+
+
+def _ends_at_space(following: list[Token]) -> bool:
+    """Whether a value is searched to the next space, and so cannot hold one."""
+    return bool(following) and isinstance(following[0], str) and following[0].startswith(" ")
+
+
+def _is_solid(buffer: Buffer, low: Ints, end: Ints) -> Bools:
+    """Where `low:end` is short and holds no space."""
+    inside = np.arange(_SEARCH) < (end - low)[:, None]
+    spaces = (buffer.windows(np.minimum(low, buffer.size), _SEARCH) == ord(" ")) & inside
+    solid: Bools = ~spaces.any(1) & (end - low <= _SEARCH)
+    return solid
 
 
 def _width(token: Token) -> int | None:

@@ -116,6 +116,8 @@ _PATTERNS: Mapping[str, str] = {
     "request_time": r"[\d.]+|-",
     "upstream_response_time": r"[\d.,: -]*",
     "host": r"\S*",
+    "request_method": r"\S*",
+    "server_protocol": r"\S*",
 }
 _QUOTED = r'(?:[^"\\]|\\.)*'
 _APACHE = {
@@ -206,8 +208,7 @@ def compile_format(text: str, name: str = "custom") -> Format:
     """Compile an nginx log_format string.
 
     Raises:
-        UsageError: No time, address, status or request in it, one variable twice, or two variables
-            that nothing divides.
+        UsageError: No time, address, status or request in it, or two variables that nothing divides.
     """
     tokens = _tokens(text)
     format_ = Format(name, Kind.TEXT, tokens, _patterns(tokens))
@@ -216,7 +217,9 @@ def compile_format(text: str, name: str = "custom") -> Format:
 
 
 def _tokens(text: str) -> tuple[Token, ...]:
+    """Literals and variables in turn; of a variable that stands there twice the first counts."""
     tokens: list[Token] = []
+    seen: set[str] = set()
     place = 0
     for match in _VARIABLE.finditer(text):
         if literal := text[place : match.start()]:
@@ -228,7 +231,9 @@ def _tokens(text: str) -> tuple[Token, ...]:
                 ),
                 hint=_("Put a space or another sign between them."),
             )
-        tokens.append(Variable(match.group(1) or match.group(2)))
+        name = match.group(1) or match.group(2)
+        tokens.append(Variable(f"{name} {match.start()}" if name in seen else name))
+        seen.add(name)
         place = match.end()
     if text[place:]:
         tokens.append(text[place:])

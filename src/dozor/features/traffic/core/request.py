@@ -40,7 +40,7 @@ _COMMON_METHODS = [
 def split_request(fields: Mapping[str, Spans], n: int) -> tuple[Spans, Spans, Spans, Bools]:
     """Method, target, protocol and where the request is junk (its target then is the raw text).
 
-    Takes `request`, or `request_method`, `request_uri` (or `uri` and `args`) and `server_protocol`.
+    Takes `request`, or `request_method`, `request_uri` and `server_protocol`.
     """
     if "request" in fields:
         return _split_line(fields["request"])
