@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from dozor.features.traffic.adapters.files import STDIN, input_size, open_chunks
 from dozor.features.traffic.model import Chunk
 from dozor.kernel.i18n import _
+
+if TYPE_CHECKING:  # only a person who watches pays for the bar
+    from rich.progress import Progress, TaskID
 
 
 class LogFile:
@@ -54,6 +55,15 @@ def open_logs(names: Sequence[str]) -> list[LogFile]:
 @contextmanager
 def reading_progress(logs: Sequence[LogFile]) -> Iterator[None]:
     """Draw a bar per log on standard error until the block ends, then take them away."""
+    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
