@@ -105,6 +105,7 @@ def test_lines_that_continue_nothing_are_rejected_one_by_one() -> None:
         (b"2026/13/22 13:00:01 [error] 1#1: x", "time"),
         (b"2026/02/30 13:00:01 [error] 1#1: x", "time"),
         (b"2026/11/22 25:00:01 [error] 1#1: x", "time"),
+        (b"0000/11/22 13:00:01 [error] 1#1: x", "time"),
         (b"2026/11/22 13:00:01 [fatal] 1#1: x", "head"),
         (b"2026/11/22 13:00:01 [error] 1: x", "head"),
     ],

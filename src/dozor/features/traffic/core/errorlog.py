@@ -67,6 +67,7 @@ _HEAD = (
     r"(?<pid>\d{1,18})#(?<tid>\d{1,18}): (?:\*(?<connection>\d{1,18}) )?(?<text>(?s:.*))$"
 )
 _TIME = "%Y/%m/%d %H:%M:%S"
+_FIRST_YEAR = 1900  # what is earlier is no time of a log; Python knows no year 0
 
 # Facts stand at the end and in this order. nginx cuts a long line, so a closing quote may lack.
 _QUOTED = r'(?s), {}: "(.*?)(?:", (?:request|subrequest|upstream|host|referrer): "|"?$)'
@@ -166,6 +167,7 @@ def _join(lines: pl.DataFrame) -> pl.DataFrame:
 
 def _utc(local: pl.Expr, zone: str) -> pl.Expr:
     times = local.str.to_datetime(_TIME, time_unit="ms", strict=False)
+    times = pl.when(times.dt.year() >= _FIRST_YEAR).then(times).otherwise(None)
     return times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone(
         "UTC"
     )
