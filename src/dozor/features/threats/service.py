@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dozor.columns.record import DETECT_COLUMNS
 from dozor.features.threats.core.arguments import Field
+from dozor.features.threats.core.clean import CleanValues
 from dozor.features.threats.core.detect import RuleBook, check, examine, suspects
 from dozor.features.threats.core.score import line_score
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
@@ -73,7 +74,7 @@ class _Judged:
 
 
 class Detector:
-    """Applies rules to batches. Pure and safe for threads: only its cache changes.
+    """Applies rules to batches. Pure and safe for threads: only its memory of verdicts changes.
 
     Args:
         rules: The rules.
@@ -85,6 +86,7 @@ class Detector:
         self._book = RuleBook(rules)
         self._scanner = scanner
         self._cache = VerdictCache(cache_size)
+        self._clean = {field: CleanValues() for field in Field}
 
     def annotate(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Add the columns of `record.DETECT_COLUMNS`.
@@ -106,7 +108,17 @@ class Detector:
 
     def _column(self, batch: pa.RecordBatch, field: Field) -> _Judged:
         codes, values = _distinct(batch.column(_COLUMNS[field]))
-        return _spread(codes, len(values), self._verdicts(field, values))
+        clean = self._clean[field]
+        hashes = clean.hashes(values)
+        doubtful = np.flatnonzero(~clean.holds(hashes))
+        verdicts = [
+            (int(doubtful[number]), verdict)
+            for number, verdict in self._verdicts(field, values.take(pa.array(doubtful)))
+        ]
+        innocent = np.ones(len(values), np.bool_)
+        innocent[[number for number, _ in verdicts]] = False
+        clean.add(hashes[innocent])
+        return _spread(codes, len(values), verdicts)
 
     def _verdicts(self, field: Field, values: Any) -> list[tuple[int, Verdict]]:
         """Distinct values with something wrong: number and verdict."""
