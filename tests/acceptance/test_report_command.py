@@ -255,6 +255,33 @@ def test_a_log_of_nothing_but_noise_is_counted_and_said(tmp_path: Path) -> None:
     assert "--format" in done.stderr
 
 
+def test_a_log_without_a_match_is_not_called_empty(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text("\n".join([_line()] * 20 + ["noise"]) + "\n")
+    told = _run("report", path, "--where", "status = 404").stdout
+    assert "No request passes the filters." in told
+    assert "1 line could not be parsed (4.8%)." in told  # of the lines read, not of those that match
+    assert "21 lines in " in told
+
+
+def test_a_page_can_be_printed(log: Path) -> None:
+    done = _run("report", log, "--html", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("<!doctype html>")
+    assert "both" in _run("report", log, "--html", "-", "--json").stderr
+
+
+def test_a_pipe_is_as_wide_as_columns_says(log: Path) -> None:
+    done = subprocess.run(
+        [_DOZOR, "report", log],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
 def test_counts_of_a_real_log_are_those_of_counting_by_hand(real_log: Path) -> None:
     report = _json(real_log)
     lines = gzip.decompress(real_log.read_bytes()).decode().splitlines()

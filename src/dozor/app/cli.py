@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted, 141 the re
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -52,6 +54,17 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         _translate_metavars(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; name those that are spelt alike when there is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=ctx
+            ) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of subcommands from the table alone."""
@@ -110,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the command's name; those of this process when None.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _speak_any_charset()
     set_default_language(_wanted_language(words))
     try:
         return _run(words)
@@ -135,6 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(_bug_message(error), FAILED)
 
 
+def _speak_any_charset() -> None:
+    """Write `?` for a sign that the terminal's charset lacks, rather than end there."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
 def _run(words: list[str]) -> int:
     # Not through Group.main, which would answer an interrupt and a broken pipe in its own way.
     command = build()
@@ -156,7 +177,8 @@ def _wanted_language(words: Sequence[str]) -> str:
 
 
 def _usage_message(error: click.UsageError) -> str:
-    message = error.format_message()
+    # Click puts several suggestions in brackets after a full stop.
+    message = re.sub(r"\((.*[?])\)$", r"\1", error.format_message())
     if not message.endswith((".", "?", "!")):
         message += "."
     command = error.ctx.command_path if error.ctx else "dozor"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -38,8 +39,13 @@ class _Faces:
 
         from dozor.features.traffic.adapters.terminal import render
 
-        # A pipe has no width of its own; 120 columns keep most targets whole.
-        render(summary, Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH))
+        class Output(Console):
+            def on_broken_pipe(self) -> None:
+                raise  # noqa: PLE0704 - Rich calls this while it handles the error, and would exit with 1
+
+        # A pipe has no width of its own; 120 columns keep most targets whole, and COLUMNS says otherwise.
+        sized = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+        render(summary, Output(width=None if sized else _PIPE_WIDTH))
 
     def json(self, summary: Summary, stages: Mapping[str, float] | None) -> str:
         from dozor.features.traffic.adapters.json import to_json

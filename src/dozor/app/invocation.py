@@ -46,15 +46,16 @@ class Invocation:
         from dozor.infra.logging import configure
         from dozor.kernel.i18n import set_default_language
 
-        loaded = load(Settings, os.environ, config=self.config)
-        settings = loaded.settings
-        configure(
-            self.log_level or _VERBOSE.get(self.verbose, "debug") or settings.log_level,
-            self.log_format or settings.log_format,
+        loaded = load(Settings, os.environ, config=self.config).overridden(
+            {
+                "lang": self.lang,
+                "log_level": self.log_level or _VERBOSE.get(self.verbose, "debug"),
+                "log_format": self.log_format,
+            }
         )
-        language = self.lang or settings.lang
-        if language:
-            set_default_language(language)
+        configure(loaded.settings.log_level, loaded.settings.log_format)
+        if loaded.settings.lang:
+            set_default_language(loaded.settings.lang)
         return loaded
 
     @property

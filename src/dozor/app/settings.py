@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -30,6 +30,7 @@ YAML_FILE = Path("dozor.yaml")
 ENV_FILE = Path(".env")
 ENVIRONMENT = N_("environment")
 DEFAULT = N_("default")
+OPTION = N_("option")
 
 _ADVICE = {
     "bool_parsing": N_("use true or false"),
@@ -50,6 +51,11 @@ Place = tuple[str, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
+def _lowered(text: object) -> object:
+    """Other programs share the variable LOG_LEVEL, and many of them want it in capitals."""
+    return text.lower() if isinstance(text, str) else text
+
+
 class Settings(BaseModel):
     """Every setting of the program; each feature brings its own branch."""
 
@@ -58,7 +64,9 @@ class Settings(BaseModel):
     lang: Literal["en", "ru"] | None = Field(
         None, description=N_("Language of texts; without it the locale decides.")
     )
-    log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lowered)
+    ] = Field(
         "warning",
         description=N_("Least severity that is logged."),
         json_schema_extra={"variable": "LOG_LEVEL"},
@@ -130,6 +138,14 @@ class Loaded(Generic[ModelT]):
     settings: ModelT
     origins: Mapping[Place, tuple[str, str]]
 
+    def overridden(self, options: Mapping[str, object]) -> Loaded[ModelT]:
+        """These settings, but the options that were given on the command line (not None) win."""
+        said = {name: value for name, value in options.items() if value is not None}
+        origins: dict[Place, tuple[str, str]] = {
+            (name,): (f"--{name.replace('_', '-')}", OPTION) for name in said
+        }
+        return Loaded(self.settings.model_copy(update=said), {**self.origins, **origins})
+
 
 def leaves(model: type[BaseModel], place: Place = ()) -> Iterator[Setting]:
     """Yield every setting below `model`, in the order of their definition."""
@@ -170,7 +186,7 @@ def load(
 
 def source_text(source: str) -> str:
     """Return a source as people read it: a file stays a file, the others have names."""
-    return _(source) if source in {ENVIRONMENT, DEFAULT} else source
+    return _(source) if source in {ENVIRONMENT, DEFAULT, OPTION} else source
 
 
 def _yaml_path(environ: Mapping[str, str], config: Path | None, folder: Path) -> Path | None:
@@ -235,9 +251,16 @@ def _unknown(key: str, name: str, names: list[str], source: str) -> SettingsErro
 def _env_file(path: Path) -> Mapping[str, str]:
     if not path.is_file():
         return {}
-    return {
-        name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None
-    }
+    try:
+        found = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            _("Settings file '{path}' cannot be read: {reason}.").format(
+                path=path, reason=getattr(error, "strerror", None) or error
+            ),
+            hint=_("Save it as UTF-8 and let this user read it, or start elsewhere."),
+        ) from error
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _take_variables(given: Given, known: list[Setting], values: Mapping[str, str], source: str) -> None:

@@ -19,6 +19,7 @@ from dozor.features.traffic.adapters.words import (
     attack_name,
     count_by_class,
     excerpt,
+    lines_read,
     moment,
     reject_name,
     share,
@@ -407,6 +408,6 @@ def _value(text: str) -> str:
 
 
 def _foot(summary: Summary) -> str:
-    lines = summary.requests + summary.rejected
+    lines = lines_read(summary)
     text = ngettext("{count} line in {duration}", "{count} lines in {duration}", lines)
     return text.format(count=format_number(lines), duration=format_duration(summary.seconds))

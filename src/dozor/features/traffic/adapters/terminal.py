@@ -22,6 +22,7 @@ from dozor.features.traffic.adapters.words import (
     attack_name,
     count_by_class,
     excerpt,
+    lines_read,
     printable,
     reject_name,
     share,
@@ -436,7 +437,7 @@ def _sources(summary: Summary) -> RenderableType | None:
 
 
 def _foot(summary: Summary) -> Text:
-    lines = summary.requests + summary.rejected
+    lines = lines_read(summary)
     text = ngettext("{count} line in {duration}", "{count} lines in {duration}", lines)
     foot = text.format(count=format_number(lines), duration=format_duration(summary.seconds))
     if summary.seconds and lines:

@@ -130,6 +130,7 @@ def reject_name(reason: str) -> str:
         "status": _("the status is no number"),
         "bytes": _("the size is no number"),
         "client": _("the client is missing"),
+        "head": _("the line neither begins nor continues a message"),
     }
     return names.get(reason) or shown(reason)
 
@@ -168,6 +169,12 @@ def count_by_class(summary: Summary) -> dict[str, int]:
     return counts
 
 
+def lines_read(summary: Summary) -> int:
+    """Lines of the access logs, whether they passed the filters or not."""
+    parsed = sum(source.parsed for source in summary.sources)
+    return max(parsed, summary.requests) + summary.rejected
+
+
 def verdict(summary: Summary) -> list[Statement]:
     """Whether something is wrong, in sentences, the worst first."""
     statements = [
@@ -176,6 +183,8 @@ def verdict(summary: Summary) -> list[Statement]:
         *_about_error_logs(summary),
         *_about_rejects(summary),
     ]
+    if not summary.requests and any(source.parsed for source in summary.sources):
+        statements.append(Statement(Tone.NOTE, _("No request passes the filters.")))
     if not statements:
         return [Statement(Tone.NOTE, _("There are no requests in this log."))]
     return sorted(statements, key=lambda statement: list(Tone).index(statement.tone))
@@ -226,8 +235,8 @@ def _about_rejects(summary: Summary) -> list[Statement]:
         summary.rejected,
     ).format(
         count=format_number(summary.rejected),
-        share=share(summary.rejected, summary.requests + summary.rejected),
+        share=share(summary.rejected, lines_read(summary)),
     )
-    if summary.rejected >= REJECTED_SHARE * (summary.requests + summary.rejected):
+    if summary.rejected >= REJECTED_SHARE * lines_read(summary):
         return [Statement(Tone.BAD, text + " " + _("Is this the right log format?"))]
     return [Statement(Tone.NOTE, text)]

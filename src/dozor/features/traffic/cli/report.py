@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from dozor.features.traffic.cli.options import files_or_stdin, filter_options
+from dozor.features.traffic.cli.options import STDIN, files_or_stdin, filter_options
 from dozor.features.traffic.core.formats import ERROR_LOG
 from dozor.features.traffic.model import Summary
-from dozor.kernel.errors import JobError
+from dozor.kernel.errors import JobError, UsageError
 from dozor.kernel.i18n import _
 
 if TYPE_CHECKING:  # columns are imported when the command runs: its help must answer at once
@@ -81,9 +81,9 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
     @click.option(
         "--html",
         "html_file",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
         metavar=_("FILE"),
-        help=_("Write one self-contained page instead; it needs neither server nor internet."),
+        help=_("Write one self-contained page instead; it needs neither server nor internet. '-' prints it."),
     )
     @click.option(
         "--timings",
@@ -105,6 +105,11 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
         from dozor.features.traffic.core.filters import read_filters
         from dozor.features.traffic.service import report
 
+        if as_json and str(html_file) == STDIN:
+            raise UsageError(
+                _("The page and the JSON cannot both go to standard output."),
+                hint=_("Name a file for the page."),
+            )
         filters = read_filters(since, until, where, now=datetime.now(UTC))
         parts = assemble(log_format)
         stages: dict[str, float] = {}
@@ -120,7 +125,11 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
             )
         _warn_of_strange_logs(summary)
         if html_file is not None:
-            _write_whole(html_file, parts.faces.html(summary))
+            page = parts.faces.html(summary)
+            if str(html_file) == STDIN:
+                click.echo(page)
+                return
+            _write_whole(html_file, page)
             click.echo(_("The report is in {path}.").format(path=html_file), err=as_json)
         if as_json:
             click.echo(parts.faces.json(summary, stages if timings else None))
@@ -141,23 +150,32 @@ def _warn_of_strange_logs(summary: Summary) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all; a link is followed, a device or a pipe is written to."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            file.write(text)
-        try:
-            Path(file.name).chmod(0o666 & ~_umask())
-            Path(file.name).replace(path)
-        except OSError:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path.resolve(), text)
     except OSError as error:
         raise JobError(
             _("'{path}' cannot be written: {fact}.").format(path=path, fact=error.strerror or error),
             hint=_("Name a file in a folder that exists and that you may write to."),
         ) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        whole = Path(file.name)
+        try:
+            file.write(text)
+            file.flush()
+            whole.chmod(0o666 & ~_umask())
+            whole.replace(path)
+        except OSError:
+            whole.unlink(missing_ok=True)
+            raise
 
 
 def _umask() -> int:
