@@ -62,7 +62,15 @@ def open_country(database: Path | None) -> Country:
     return IptoccCountry()
 
 
-def cache_folder() -> Path:
-    """Where things go that can be made again (XDG base directory specification)."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "dozor"
+def cache_folder() -> Path | None:
+    """Where things go that can be made again (XDG base directory specification); None without a home.
+
+    A container may run as a user that no file knows.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():
+        return base / "dozor"
+    try:
+        return Path.home() / ".cache" / "dozor"
+    except RuntimeError:
+        return None
