@@ -234,6 +234,11 @@ def test_other_failures_of_the_system_are_one_line_too(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_disk_that_fails_at_once_is_one_line_too() -> None:
+    with pytest.raises(JobError, match="/proc/self/mem"):
+        list(open_chunks("/proc/self/mem"))
+
+
 def test_errors_of_the_reader_thread_speak_the_callers_language(tmp_path: Path) -> None:
     path = put(tmp_path, gzip.compress(LOG)[:-20])
     _got, english = until_failure(path)

@@ -317,7 +317,10 @@ class _Unpacked:
 
 def _cut(packed: _Input, name: str, size: int, longest_line: int) -> Generator[FileChunk]:
     """Cut the unpacked bytes at line ends; a failure is told after the whole lines before it."""
-    stream = _unpacked(packed)
+    try:
+        stream = _unpacked(packed)
+    except OSError as error:
+        raise _unreadable(name, error) from error
     offset, line = 0, 1
     rest = b""  # the beginning of a line whose end was not read yet
     ended = dropping = False
