@@ -129,6 +129,11 @@ def test_a_named_yaml_file_must_exist(tmp_path: Path) -> None:
         load(Settings, {}, config=tmp_path / "missing.yaml", folder=tmp_path)
 
 
+def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
+    assert ".env" in complaint(tmp_path)
+
+
 def test_a_bad_value_is_told_in_russian(tmp_path: Path) -> None:
     with use_language("ru"):
         told = complaint(tmp_path, LOG_LEVEL="loud")
