@@ -26,3 +26,10 @@ def test_what_was_added_last_is_held() -> None:
 def test_two_memories_hash_differently() -> None:
     values = pa.array([b"/a", b"/b"])
     assert CleanValues().hashes(values).tolist() != CleanValues().hashes(values).tolist()
+
+
+def test_every_slot_is_used() -> None:
+    clean = CleanValues(slots=4)
+    hashes = clean.hashes(pa.array([str(number) for number in range(200)]))
+    clean.add(hashes)
+    assert clean.holds(hashes).sum() == 4

@@ -15,7 +15,7 @@ Hashes = NDArray[np.uint64]
 class CleanValues:
     """A table of 64-bit hashes, one per slot: bounded, and a newer value takes an older one's slot.
 
-    A value that was never seen is taken for a known one with a chance of 2**-64, and the seed is
+    A value that was never seen is taken for a known one with a chance of 2**-63, and the seed is
     secret, so that nobody can look for such a value. Threads may use it at the same time: what one
     of them overwrites is only forgotten.
 
@@ -35,9 +35,13 @@ class CleanValues:
 
     def holds(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Where a value is known to be clean."""
-        known: NDArray[np.bool_] = self._table[hashes & self._mask] == hashes
+        known: NDArray[np.bool_] = self._table[self._slots(hashes)] == hashes
         return known
 
     def add(self, hashes: Hashes) -> None:
         """Remember that the values of these hashes are clean."""
-        self._table[hashes & self._mask] = hashes
+        self._table[self._slots(hashes)] = hashes
+
+    def _slots(self, hashes: Hashes) -> Hashes:
+        slots: Hashes = hashes >> np.uint64(1) & self._mask  # the lowest bit is the same in all
+        return slots
