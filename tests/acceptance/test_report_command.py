@@ -282,6 +282,13 @@ def test_a_pipe_is_as_wide_as_columns_says(log: Path) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_json_with_other_keys_is_told_how_to_map_them(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text('{"ts":"2026-11-22T10:00:00Z","ip":"192.0.2.7","method":"GET","path":"/a","code":200}\n')
+    for words in ([], ["--format", "json"]):
+        assert "traffic.json_fields" in _run("report", path, *words).stderr
+
+
 def test_counts_of_a_real_log_are_those_of_counting_by_hand(real_log: Path) -> None:
     report = _json(real_log)
     lines = gzip.decompress(real_log.read_bytes()).decode().splitlines()

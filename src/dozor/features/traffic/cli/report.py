@@ -145,7 +145,12 @@ def _warn_of_strange_logs(summary: Summary) -> None:
     """Say so when not one line of a log could be read: most likely its format is another."""
     for source in summary.sources:
         if source.rejected and not source.parsed and source.format != ERROR_LOG.name:
+            raws = [reject.raw for reject in summary.reject_examples if reject.source == source.name]
             message = _("'{name}': no line fits the format {format}; name its format with --format.")
+            if any(raw.lstrip().startswith("{") for raw in raws):
+                message = _(
+                    "'{name}': its JSON has other keys than nginx's variables; map them in traffic.json_fields."
+                )
             click.echo("dozor: " + message.format(name=source.name, format=source.format), err=True)
 
 
