@@ -149,7 +149,7 @@ def _warn_of_strange_logs(summary: Summary) -> None:
             message = _("'{name}': no line fits the format {format}; name its format with --format.")
             if any(raw.lstrip().startswith("{") for raw in raws):
                 message = _(
-                    "'{name}': its JSON has other keys than nginx's variables; map them in traffic.json_fields."
+                    "'{name}': its JSON has keys other than nginx's; map them in traffic.json_fields."
                 )
             click.echo("dozor: " + message.format(name=source.name, format=source.format), err=True)
 
