@@ -42,3 +42,13 @@ def test_a_charset_without_our_signs_gets_question_marks(log: Path) -> None:
     done = _run("--lang", "ru", "report", log, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"192.0.2.9" in done.stdout
+
+
+def test_a_full_disk_is_told_and_is_no_bug(log: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [_DOZOR, "report", log, "--json"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert b"disk is full" in done.stderr
+    assert done.stderr.count(b"\n") == 1

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted, 141 the re
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -144,9 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return READER_GONE
-    except Exception as error:  # noqa: BLE001 - the last resort: a bug, and it must not show a traceback
-        _log.debug("Unexpected error.", exc_info=True)
-        return _fail(_bug_message(error), FAILED)
+    except Exception as error:  # noqa: BLE001 - the last resort, and it must not show a traceback
+        return _unforeseen(error)
 
 
 def _speak_any_charset() -> None:
@@ -191,6 +191,17 @@ def _bug_message(error: Exception) -> str:
     )
 
 
+def _unforeseen(error: Exception) -> int:
+    """Tell of a full disk under the output, which only writing to it can find; anything else is a bug."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _drop_output()
+        return _fail(
+            _("The disk is full: the output is not whole. Free some space, or write elsewhere."), FAILED
+        )
+    _log.debug("Unexpected error.", exc_info=True)
+    return _fail(_bug_message(error), FAILED)
+
+
 def _fail(message: str, code: int) -> int:
     line = " ".join(mask(message).split())
     click.echo(f"dozor: {line}", err=True)
@@ -198,7 +209,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _drop_output() -> None:
-    """Send what is still buffered nowhere: the pipe's reader has gone and wants no more."""
+    """Send what is still buffered nowhere: the reader has gone, or there is no place for it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
