@@ -40,6 +40,8 @@ def test_each_line_gets_its_verdict_in_order(tmp_path: Path) -> None:
     assert [verdict["line"] for verdict in verdicts] == [1, 2, 3, 5, 6, 7]
     assert [verdict["attack"] for verdict in verdicts] == [False, True, False, True, True, False]
     assert verdicts[2]["error"] == "fields"
+    assert (verdicts[1]["client"], verdicts[1]["status"]) == ("192.0.2.7", 200)
+    assert verdicts[1]["ts"] == "2026-11-22T10:00:00.000Z"
     assert "sqli" in verdicts[1]["classes"]
     assert "traversal" in verdicts[3]["classes"]
     assert "bad_agent" in verdicts[4]["classes"]

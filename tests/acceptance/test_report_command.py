@@ -195,6 +195,11 @@ def test_the_terminal_report_speaks_russian(log: Path) -> None:
     assert "Запросы" in done.stdout or "запрос" in done.stdout.lower()
 
 
+def test_longer_lists_are_told_on_request(log: Path) -> None:
+    assert len(_json(log, "--top", 1)["top_paths"]) == 1
+    assert len(_json(log, "--top", 20)["top_paths"]) == 3
+
+
 def test_stages_are_told_on_request(log: Path) -> None:
     report = _json(log, "--timings")
     assert {"parse", "enrich", "detect", "group"} <= set(report["stages"])

@@ -24,7 +24,10 @@ if TYPE_CHECKING:  # columns are imported when a command runs: its help must ans
 _MIB = 1 << 20
 _PIPE_WIDTH = 120
 _NOTHING_FOUND: dict[str, Any] = {"attack": False, "classes": [], "rules": [], "score": 0.0, "evidence": []}
-_DETECTED = ("line", "rules", "classes", "score", "evidence")
+_DETECTED = (
+    *("line", "ts", "client", "method", "target", "status"),
+    *("rules", "classes", "score", "evidence"),
+)
 
 
 def _invocation() -> Invocation:
@@ -140,6 +143,8 @@ def _json_lines(parsed: Run) -> str:
 def _verdict(row: dict[str, Any], attack_score: float) -> dict[str, Any]:
     return {
         "line": row["line"],
+        "ts": row["ts"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        **{name: row[name] for name in ("client", "method", "target", "status")},
         "attack": row["score"] >= attack_score,
         "classes": row["classes"],
         "rules": row["rules"],

@@ -398,3 +398,9 @@ def test_of_a_variable_that_is_logged_twice_the_first_counts() -> None:
     format_ = find_format('$remote_addr [$time_local] "$request" $status "$remote_addr"')
     for request in ("GET /a HTTP/1.1", 'GET /"a HTTP/1.1'):
         assert _one(f'192.0.2.7 [{_TIME}] "{request}" 200 "192.0.2.8"', format_)["client"] == "192.0.2.7"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_client() -> None:
+    text = b"\xef\xbb\xbf" + f"{_LINE}\n{_LINE}\n".encode()
+    for format_, data in ((_COMBINED, text), (json_format(), b"\xef\xbb\xbf" + _json_line().encode())):
+        assert set(parse(data, format_).records.column("client").to_pylist()) == {"192.0.2.7"}

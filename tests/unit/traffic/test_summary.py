@@ -171,3 +171,13 @@ def test_rejects_are_counted_by_reason_with_a_few_examples() -> None:
     assert summary.reject_reasons == {"time": 20, "fields": 10}
     assert [example.raw for example in summary.reject_examples] == [f"r{n}" for n in range(10)]
     assert (summary.sources[0].rejected, summary.sources[0].requests) == (30, 0)
+
+
+def test_lists_are_as_long_as_they_were_asked_to_be() -> None:
+    summariser = Summariser(InMemorySpill(), _BUDGET, top=3)
+    summariser.add_source("log", "combined")
+    rows = [attack("sqli", path=f"/{n}", client=f"client-{n}", status=404) for n in range(20)]
+    summariser.add(partial_summary(batch(rows), "log"))
+    summary = summariser.result()
+    lists = (summary.top_paths, summary.top_clients, summary.error_paths, summary.attackers)
+    assert [len(rows) for rows in lists] == [3, 3, 3, 3]

@@ -22,7 +22,7 @@ from dozor.features.traffic.core.errorlog import parse_errorlog
 from dozor.features.traffic.core.filters import Filters
 from dozor.features.traffic.core.formats import Format, Kind
 from dozor.features.traffic.core.parse import detect_format, parse
-from dozor.features.traffic.core.summary import Partial, Summariser, partial_summary
+from dozor.features.traffic.core.summary import TOP, Partial, Summariser, partial_summary
 from dozor.features.traffic.model import Chunk, Summary
 from dozor.features.traffic.ports import Annotate, Spill
 from dozor.kernel.errors import JobError
@@ -121,6 +121,7 @@ def report(
     memory_budget: int,
     filters: Filters | None = None,
     workers: int = 2,
+    top: int = TOP,
     stages: dict[str, float] | None = None,
 ) -> Summary:
     """Summarise logs.
@@ -132,13 +133,14 @@ def report(
         memory_budget: Bytes for counts of distinct values.
         filters: Which requests to count; rejects are counted always.
         workers: Chunks worked on at the same time.
+        top: Rows of each top list at the most.
         stages: If given, seconds by stage are added to it (summed over threads).
 
     Raises:
         JobError: A source cannot be read to its end.
     """
     started = time.perf_counter()
-    summariser = Summariser(spill, memory_budget)
+    summariser = Summariser(spill, memory_budget, top=top)
     spent: dict[str, float] = {} if stages is None else stages
     with ThreadPoolExecutor(workers, "dozor-report") as pool:
         for source in sources:
@@ -224,7 +226,7 @@ def _where(records: pa.RecordBatch, conditions: Sequence[pl.Expr]) -> pa.RecordB
 def _read_errors(chunks: Iterable[Chunk], summariser: Summariser, name: str) -> None:
     for chunk in chunks:
         parsed = parse_errorlog(chunk.data, offset=chunk.offset, first_line=chunk.first_line)
-        summariser.add_errors(parsed.records)
+        summariser.add_errors(parsed.records, name)
         summariser.add_rejects(parsed.rejects, name)
 
 

@@ -86,6 +86,14 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
         help=_("Write one self-contained page instead; it needs neither server nor internet. '-' prints it."),
     )
     @click.option(
+        "--top",
+        type=click.IntRange(1, 10_000),
+        default=10,
+        show_default=True,
+        metavar="N",
+        help=_("Rows of each list at the most."),
+    )
+    @click.option(
         "--timings",
         is_flag=True,
         envvar="DOZOR_TIMINGS",
@@ -100,6 +108,7 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
         log_format: str | None,
         as_json: bool,
         html_file: Path | None,
+        top: int,
         timings: bool,
     ) -> None:
         from dozor.features.traffic.core.filters import read_filters
@@ -121,6 +130,7 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
                 memory_budget=parts.memory_budget,
                 filters=filters,
                 workers=parts.workers,
+                top=top,
                 stages=stages,
             )
         _warn_of_strange_logs(summary)

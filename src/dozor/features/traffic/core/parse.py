@@ -72,6 +72,8 @@ def parse(
     """
     buffer = Buffer.of(_valid_text(data, format_.kind))
     lines = find_lines(buffer)
+    if not offset and len(lines.start) and buffer.data[:3].tobytes() == codecs.BOM_UTF8:
+        lines.start[0] = 3
     number = np.arange(first_line, first_line + len(lines.start), dtype=np.int64)
     place = offset + (lines.start if buffer.size == len(data) else _line_starts(data))
     if format_.kind is Kind.JSON:

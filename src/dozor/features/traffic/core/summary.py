@@ -194,9 +194,10 @@ class Summariser:
     Args:
         spill: Where counts go that pass the budget.
         budget: Bytes of memory for counts of distinct values.
+        top: Rows of each top list at the most.
     """
 
-    def __init__(self, spill: Spill, budget: int) -> None:
+    def __init__(self, spill: Spill, budget: int, *, top: int = TOP) -> None:
         def groups(name: str, keys: Sequence[str], merge: Sequence[pl.Expr]) -> Groups:
             return Groups(name, keys, merge, spill, budget // _SHARES.get(name, 16))
 
@@ -210,6 +211,7 @@ class Summariser:
         self._groups["classes"] = groups("classes", ["class", "client", "attack"], [pl.col("requests").sum()])
         self._groups["attackers"] = groups("attackers", ["client"], _ATTACKER_MERGE)
         self._groups["errors"] = groups("errors", ["level", "message"], MERGE_COUNTS)
+        self._top = top
         self._requests = self._bytes = self._bots = 0
         self._first: int | None = None
         self._last: int | None = None
@@ -245,17 +247,20 @@ class Summariser:
         for row in rejects.slice(0, max(0, TOP - len(self._rejects.examples))).to_pylist():
             self._rejects.examples.append(Reject(source, row["line"], row["reason"], row["raw"]))
 
-    def add_errors(self, records: pa.RecordBatch) -> None:
+    def add_errors(self, records: pa.RecordBatch, source: str) -> None:
         """Count messages of an error log (schema `core.errorlog.ERROR_RECORD`)."""
+        self._sources[source].parsed += len(records)
         if len(records):
             self._groups["errors"].add(count_messages(records))
 
     def result(self, *, seconds: float = 0.0) -> Summary:
         """Everything that was added, as one summary. Call it once, at the end."""
-        paths = _Tops(self._groups["paths"].complete(), {"requests": TOP, "errors": TOP, "mean": TOP})
-        attackers = _top(self._groups["attackers"].complete(), ["attacks", "score"], "client")
+        paths = _Tops(
+            self._groups["paths"].complete(), dict.fromkeys(("requests", "errors", "mean"), self._top)
+        )
+        attackers = _top(self._groups["attackers"].complete(), ["attacks", "score"], "client", self._top)
         wanted = attackers["client"].to_list() if attackers is not None else []
-        clients = _Tops(self._groups["clients"].complete(), {"requests": TOP}, keep=wanted)
+        clients = _Tops(self._groups["clients"].complete(), {"requests": self._top}, keep=wanted)
         steps = _merged(self._groups["minutes"])
         step, timeline = _timeline(steps)
         return Summary(
@@ -272,7 +277,7 @@ class Summariser:
             top_clients=clients.rows("requests"),
             top_countries=self._small("countries"),
             top_agents=self._small("agents"),
-            top_referers=_Tops(self._groups["referers"].complete(), {"requests": TOP}).rows("requests"),
+            top_referers=_Tops(self._groups["referers"].complete(), {"requests": self._top}).rows("requests"),
             top_hosts=self._small("hosts"),
             error_paths=paths.rows("errors"),
             slow_paths=paths.rows("mean"),
@@ -289,11 +294,11 @@ class Summariser:
                 for name, count in self._sources.items()
             ),
             seconds=seconds,
-            errors=top_messages(self._groups["errors"].complete()),
+            errors=top_messages(self._groups["errors"].complete(), most=self._top),
         )
 
     def _small(self, name: str) -> tuple[TopRow, ...]:
-        return _Tops(self._groups[name].complete(), {"requests": TOP}).rows("requests")
+        return _Tops(self._groups[name].complete(), {"requests": self._top}).rows("requests")
 
 
 class _Tops:
@@ -344,11 +349,13 @@ def _first_rows(frame: pl.DataFrame, measures: Sequence[str], value: str, count:
     )
 
 
-def _top(frames: Iterable[pl.DataFrame], measures: Sequence[str], value: str) -> pl.DataFrame | None:
+def _top(
+    frames: Iterable[pl.DataFrame], measures: Sequence[str], value: str, count: int
+) -> pl.DataFrame | None:
     best: pl.DataFrame | None = None
     for frame in frames:
         joined = frame if best is None else pl.concat([best, frame])
-        best = _first_rows(joined, measures, value, TOP)
+        best = _first_rows(joined, measures, value, count)
     return best
 
 
