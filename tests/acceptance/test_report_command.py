@@ -218,6 +218,7 @@ def bad(tmp_path: Path, log: Path) -> Path:
     [
         (["{0}/absent.log"], 1, ["absent.log", "no such file"]),
         (["{0}/folder"], 1, ["folder", "directory"]),
+        (["{0}/\x1b[31mred.log"], 1, [r"\x1b[31mred.log"]),
         (["{0}/cut.gz"], 1, ["cut.gz", "cut short"]),
         (["{0}/access.log", "{0}/absent.log"], 1, ["absent.log"]),
         (["{0}/access.log", "--format", "combind"], 2, ["combind", "Did you mean 'combined'?"]),

@@ -204,7 +204,9 @@ def _unforeseen(error: Exception) -> int:
 
 def _fail(message: str, code: int) -> int:
     line = " ".join(mask(message).split())
-    click.echo(f"dozor: {line}", err=True)
+    # A file may be named with a terminal's control codes; they are shown, not obeyed.
+    shown = "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in line)
+    click.echo(f"dozor: {shown}", err=True)
     return code
 
 

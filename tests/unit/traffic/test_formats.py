@@ -64,3 +64,19 @@ def test_a_format_that_cannot_work_says_why_and_what_to_do(text: str, words: str
 def test_a_json_field_must_name_a_known_variable() -> None:
     with pytest.raises(UsageError, match="remote_adr"):
         json_format({"ip": "remote_adr"})
+
+
+def test_a_directive_may_be_pasted_whole() -> None:
+    directive = """log_format main escape=default '$remote_addr - $remote_user [$time_local] "$request" '
+        '$status $body_bytes_sent "$http_referer" "$http_user_agent"';"""
+    assert compile_format(FORMAT_STRINGS["combined"]).tokens == find_format(directive).tokens
+
+
+def test_a_format_that_writes_json_names_its_keys() -> None:
+    directive = """log_format json escape=json '{"ip":"$remote_addr", "code": $status,'
+        '"when":"$time_iso8601","req":"${request}","tls":"$ssl_protocol"}';"""
+    format_ = find_format(directive)
+    assert format_.kind is Kind.JSON
+    keys = {key: format_.keys[key] for key in ("ip", "code", "when", "req")}
+    assert keys == {"ip": "remote_addr", "code": "status", "when": "time_iso8601", "req": "request"}
+    assert "tls" not in format_.keys

@@ -119,6 +119,9 @@ _PATTERNS: Mapping[str, str] = {
     "request_method": r"\S*",
     "server_protocol": r"\S*",
 }
+_DIRECTIVE = re.compile(r"""\s*log_format\s+\S+\s+(?:escape=\w+\s+)?((?:'[^']*'|"[^"]*"|\s)+);?\s*""")
+_JSON_PAIR = re.compile(r'"([^"]+)"\s*:\s*"?\$\{?(\w+)')
+_QUOTED_PART = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 _QUOTED = r'(?:[^"\\]|\\.)*'
 _APACHE = {
     "%h": "$remote_addr",
@@ -171,7 +174,10 @@ def find_format(text: str, json_fields: Mapping[str, str] | None = None) -> Form
     if text in FORMAT_STRINGS:
         return compile_format(FORMAT_STRINGS[text], name=text)
     if "$" in text:
-        return compile_format(text)
+        written = _without_directive(text)
+        if written.lstrip().startswith("{"):
+            return json_format(_json_keys(written) | dict(json_fields or {}))
+        return compile_format(written)
     if "%" in text:
         return compile_format(_from_apache(text))
     known = [*FORMAT_STRINGS, "json", ERROR_LOG.name, "auto"]
@@ -238,6 +244,19 @@ def _tokens(text: str) -> tuple[Token, ...]:
     if text[place:]:
         tokens.append(text[place:])
     return tuple(tokens)
+
+
+def _without_directive(text: str) -> str:
+    """The format itself of a whole `log_format NAME '...' '...';`, pasted from a configuration."""
+    match = _DIRECTIVE.fullmatch(text)
+    if match is None:
+        return text
+    return "".join(single or double for single, double in _QUOTED_PART.findall(match[1]))
+
+
+def _json_keys(text: str) -> dict[str, str]:
+    """Keys of a format that writes JSON itself, `{"ip":"$remote_addr","status":$status}`."""
+    return {key: name for key, name in _JSON_PAIR.findall(text) if name in JSON_VARIABLES}
 
 
 def _from_apache(text: str) -> str:
