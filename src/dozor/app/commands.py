@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dozor.app.invocation import Invocation
-from dozor.features.traffic.cli.options import files_or_stdin, filter_options
+from dozor.features.traffic.cli.options import UNWRAPPED, files_or_stdin, filter_options
 from dozor.features.traffic.cli.report import ReportParts, build_report, show_progress
 from dozor.features.traffic.model import Summary
 from dozor.kernel.i18n import _, current_language
@@ -93,7 +93,7 @@ def _build_detect() -> click.Command:
             "Judge each line of an access log by itself and print one JSON object per line, in order: line, "
             "attack, classes, rules, score (0 to 1) and evidence. Lines that are no requests carry 'error'."
         ),
-        epilog=_("Example: dozor detect access.log --jsonl --where 'attack = true'"),
+        epilog=UNWRAPPED + _("Example: dozor detect access.log --jsonl --where 'attack = true'"),
     )
     @click.argument("file", required=False, metavar=_("[FILE]"))
     @click.option(

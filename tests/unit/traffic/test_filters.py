@@ -76,7 +76,8 @@ def test_all_conditions_must_hold() -> None:
     [
         ("", "FIELD OP VALUE"),
         ("status", "FIELD OP VALUE"),
-        ("status == 200", "'= 200'"),
+        ("status == 200", "FIELD OP VALUE"),
+        ("status => 200", "FIELD OP VALUE"),
         ("stats = 200", "Did you mean 'status'?"),
         ("evidence = x", "no field 'evidence'"),
         ("qqqq = 200", "Fields: line"),

@@ -14,6 +14,9 @@ from dozor.kernel.i18n import _
 
 STDIN = "-"
 
+UNWRAPPED = "\b\n"
+"""Before a paragraph of help: Click keeps its line whole, so that a command can be copied."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from dozor.features.traffic.cli.options import STDIN, files_or_stdin, filter_options
+from dozor.features.traffic.cli.options import STDIN, UNWRAPPED, files_or_stdin, filter_options
 from dozor.features.traffic.core.formats import ERROR_LOG
 from dozor.features.traffic.model import Summary
 from dozor.kernel.errors import JobError, UsageError
@@ -73,7 +73,8 @@ def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command
             "their senders. Reads plain, gzip and zstd files; '-' is standard input. nginx error logs "
             "among the files are summed up too."
         ),
-        epilog=_("Example: dozor report /var/log/nginx/access.log* --since 24h --html report.html"),
+        epilog=UNWRAPPED
+        + _("Example: dozor report /var/log/nginx/access.log* --since 24h --html report.html"),
     )
     @click.argument("files", nargs=-1, metavar=_("[FILE]..."))
     @filter_options
