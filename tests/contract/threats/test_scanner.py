@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,3 +115,13 @@ def test_a_cache_folder_that_cannot_be_made_is_done_without(tmp_path: Path) -> N
 def test_a_pattern_that_hyperscan_does_not_know_is_named() -> None:
     with pytest.raises(SettingsError, match=r"'a\(\?=b\)' cannot be compiled"):
         HyperscanScanner(["fine", *"bcdefgh", "also fine", "a(?=b)"])
+
+
+def test_what_old_rules_left_in_the_cache_goes_after_a_month(tmp_path: Path) -> None:
+    old, recent = tmp_path / "rules-old.hs", tmp_path / "rules-recent.hs"
+    for path in (old, recent):
+        path.write_bytes(b"left behind")
+    os.utime(old, (0, 0))
+    HyperscanScanner(["needle"], cache_dir=tmp_path)
+    assert not old.exists()
+    assert recent.exists()

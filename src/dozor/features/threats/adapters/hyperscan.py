@@ -9,6 +9,7 @@ import platform
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 _FLAGS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_MULTILINE
 _GROUPS = 8
 """Databases: compiling takes longer than in proportion to its expressions (8.6 s in one, 1.9 s in 8)."""
+
+_KEPT_SECONDS = 30 * 86_400
+"""Compiled rules older than this go when newer ones are kept."""
 
 _NUMBER_BITS = 16
 """An expression number and an end offset travel in one integer."""
@@ -136,10 +140,20 @@ def _read_private(path: Path) -> bytes:
 
 
 def _store(path: Path, content: bytes) -> None:
+    """Keep what was compiled, and forget what earlier rules left behind."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        Path(file.name).replace(path)
+            written = Path(file.name)
+            try:
+                file.write(content)
+                file.flush()
+                written.replace(path)
+            except OSError:
+                written.unlink()
+                raise
+        for old in path.parent.glob("rules-*.hs"):
+            if old.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                old.unlink()
     except OSError as error:
         _log.debug("Compiled rules are not kept in the cache: %s.", error)
