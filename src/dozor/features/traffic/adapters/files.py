@@ -31,7 +31,7 @@ from dozor.kernel.i18n import _, ngettext
 STDIN = "-"
 """The path that stands for standard input."""
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 16 << 20
 """Bytes of a chunk, after unpacking."""
 
 LONGEST_LINE = 64 << 20

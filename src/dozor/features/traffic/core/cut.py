@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dozor.columns.spans import Bools, Buffer, Ints, Spans
+from dozor.columns.spans import Bools, Buffer, Bytes, Ints, Spans
 from dozor.features.traffic.core.formats import Format, Token, Variable
 from dozor.features.traffic.core.times import TIME_LOCAL_WIDTH
 
@@ -20,6 +20,7 @@ _SOLID = frozenset(
     ("remote_addr", "host", "request_method", "server_protocol", "msec", "request_time")
 )  # values without a space; one that has a space took too much, and the regular expression cuts better
 _SEARCH = 64  # an unquoted value longer than this is left to the regular expression
+_BLOCK = 1 << 19  # searched at a time, so that what is compared stays in the cache: a third quicker
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 
 
@@ -52,7 +53,9 @@ class Lines:
 def find_lines(buffer: Buffer) -> Lines:
     """Find lines and quotes in one pass; a line may lack its end at the end of the buffer."""
     text = buffer.data[: buffer.size]
-    places = np.flatnonzero((text == ord("\n")) | (text == _QUOTE))
+    places = np.concatenate(
+        [_marks(text[first : first + _BLOCK]) + first for first in range(0, max(buffer.size, 1), _BLOCK)]
+    )
     is_end = text[places] == ord("\n")
     end, quotes = places[is_end], places[~is_end]
     if buffer.size and (not len(end) or end[-1] != buffer.size - 1):
@@ -64,6 +67,10 @@ def find_lines(buffer: Buffer) -> Lines:
         (end > start) & (text[np.maximum(end - 1, 0)] == ord("\r")) if len(end) else np.zeros(0, np.bool_)
     )
     return Lines(buffer, start, end - returns, quotes, quotes_before, quotes_until - quotes_before)
+
+
+def _marks(text: Bytes) -> Ints:
+    return np.flatnonzero((text == ord("\n")) | (text == _QUOTE))
 
 
 def cut(lines: Lines, format_: Format) -> tuple[dict[str, Spans], Bools]:
