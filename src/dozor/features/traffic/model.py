@@ -1,9 +1,18 @@
-"""The words of traffic: bytes of a log, and what a report says of them."""
+"""The words of traffic: bytes of a log, what a report says of them, and what the store is asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import pyarrow as pa
+
+Row = TypeVar("Row")
+
+SPLITS = 8
+"""Series of a divided time line at the most; what is left is the series `other`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +171,227 @@ class Summary:
     """How long the report took."""
     errors: tuple[ErrorRow, ...] = ()
     """Messages of nginx's error logs among the sources, at most 10, most frequent first."""
+
+
+class Dimension(StrEnum):
+    """What requests can be counted by: a field of the record, `class` being each class of `classes`."""
+
+    PATH = "path"
+    CLIENT = "client"
+    COUNTRY = "country"
+    UA_FAMILY = "ua_family"
+    USER_AGENT = "user_agent"
+    REFERER = "referer"
+    HOST = "host"
+    METHOD = "method"
+    STATUS = "status"
+    PROTOCOL = "protocol"
+    SOURCE = "source"
+    CLASS = "class"
+    RULE = "rule"
+
+
+class Measure(StrEnum):
+    """What a top list is ordered by; a name is a field of `TopRow`."""
+
+    REQUESTS = "requests"
+    BYTES = "bytes"
+    ERRORS = "errors"
+    ATTACKS = "attacks"
+    SECONDS = "seconds"
+
+
+class Split(StrEnum):
+    """What a time line is divided by into at most `SPLITS` series and the rest."""
+
+    NONE = "none"
+    STATUS = "status"
+    """The class of the answer: `ok` (1xx to 3xx), `4xx`, `5xx`, and before these `attack`."""
+    AUDIENCE = "audience"
+    """Who asked: `attackers` (the line is an attack), else `bots`, else `people`."""
+    CLASS = "class"
+    """Attack class; a request of several classes counts in each, one of none in no series."""
+    COUNTRY = "country"
+    HOST = "host"
+    SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`FIELD OP VALUE` with a value of the field's type; what cannot be compared never becomes one.
+
+    Args:
+        field: A column of `columns.record.RECORD` but `evidence`, or `attack`, or `source`.
+        operator: One of `= != < <= > >= ~`.
+        value: Text for text and lists, a number, a truth value or a moment (UTC); a pattern for `~`.
+    """
+
+    field: str
+    operator: str
+    value: str | int | float | bool | datetime
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which requests a question is about.
+
+    Args:
+        since: First moment, inclusive; None is the beginning.
+        until: Moment after the last, exclusive; None is the end.
+        where: Conditions that must all hold.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    where: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one byte range of one source gave, to be stored once.
+
+    Args:
+        source: Name of the source, as people call it.
+        token: Names source, file and byte range; the same token with the same content again changes
+            nothing, however often it comes and whatever was killed in between.
+        records: Schema `columns.record.RECORD`, or None.
+        errors: Schema `core.errorlog.ERROR_RECORD`, or None.
+        rejects: Schema `columns.record.REJECT`, or None.
+    """
+
+    source: str
+    token: str
+    records: pa.RecordBatch | None = None
+    errors: pa.RecordBatch | None = None
+    rejects: pa.RecordBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopList:
+    """The first rows by a measure, and what they leave out.
+
+    Args:
+        rows: At most as many as were asked for, equal ones by value.
+        distinct: How many values there are in all.
+        requests: All requests that the question is about, those of other values included.
+    """
+
+    rows: tuple[CountedRow, ...]
+    distinct: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRow:
+    """One value and what was counted of it.
+
+    Args:
+        value: The value; empty means not known.
+        requests: Requests with it.
+        bytes: Body bytes sent for them.
+        errors: How many of them were answered 4xx or 5xx.
+        attacks: How many of them are attacks.
+        clients: Distinct clients behind them (exact up to 100,000, then within 2 %).
+        seconds: Mean request time in seconds; None when the log has no times.
+    """
+
+    value: str
+    requests: int
+    bytes: int
+    errors: int
+    attacks: int
+    clients: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a time line: requests, bytes and distinct clients of each step, shape (n,)."""
+
+    name: str
+    requests: tuple[int, ...]
+    bytes: tuple[int, ...]
+    clients: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Gapless steps from `start` on, `step` wide, and a series for each part of the split."""
+
+    start: tuple[datetime, ...]
+    step: timedelta
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One client and one attack class over a stretch of time, with the strongest example.
+
+    Args:
+        fingerprint: As `kernel.finding.Finding.fingerprint`, kind `threats.<class>`.
+        status: Requests by status code: an attack answered 200 deserves a closer look than one with 404.
+    """
+
+    fingerprint: str
+    attack_class: str
+    client: str
+    country: str
+    severity: str
+    score: float
+    requests: int
+    first: datetime
+    last: datetime
+    status: dict[str, int]
+    rules: tuple[str, ...]
+    example: str
+    where: str
+    decoded: str
+    matched: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows, and the cursor of the rows after them; None when there are none."""
+
+    rows: tuple[Row, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """One message of nginx's error logs, numbers folded, in a stretch of time.
+
+    Args:
+        hosts: Virtual hosts that it names, at most 5, most frequent first.
+        steps: How often it stood in each of 24 equal steps of that stretch.
+        example: One of its lines as written.
+    """
+
+    level: str
+    message: str
+    count: int
+    first: datetime
+    last: datetime
+    hosts: tuple[str, ...]
+    steps: tuple[int, ...]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the store holds.
+
+    Args:
+        requests: Rows of requests.
+        first: Time of the earliest; None when there are none.
+        last: Time of the latest.
+        rejected: Lines that were no requests.
+        errors: Lines of error logs.
+    """
+
+    requests: int
+    first: datetime | None
+    last: datetime | None
+    rejected: int
+    errors: int
