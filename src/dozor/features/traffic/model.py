@@ -395,3 +395,47 @@ class Coverage:
     last: datetime | None
     rejected: int
     errors: int
+
+
+class SourceState(StrEnum):
+    """How a followed log is; only `following` needs no reason."""
+
+    STARTING = "starting"
+    """Looked for, not read yet."""
+    FOLLOWING = "following"
+    """Read to its end as it grows."""
+    BEHIND = "behind"
+    """Read, but more is written than was stored so far."""
+    WAITING = "waiting"
+    """Not there or not readable for now."""
+    PAUSED = "paused"
+    """There, but the store takes nothing for now."""
+    FAILED = "failed"
+    """Given up until someone acts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """A log that is followed, and how it is at this moment.
+
+    Args:
+        name: What people call it.
+        format: Format that its lines are parsed with; empty when not known yet.
+        state: How it is.
+        reason: Why it is not following, in words of the reader's language; empty when it is.
+        lag_bytes: Bytes written to the log and not stored yet.
+        lag_seconds: Age of the oldest line not stored yet; 0 when there is none, None when not known.
+        lines: Lines stored since the start of the process.
+        rejected: Lines that were no requests, since then.
+        last_event: Time of the latest line stored (UTC); None before the first.
+    """
+
+    name: str
+    format: str
+    state: SourceState
+    reason: str
+    lag_bytes: int
+    lag_seconds: float | None
+    lines: int
+    rejected: int
+    last_event: datetime | None
