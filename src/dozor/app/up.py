@@ -54,8 +54,8 @@ def build_up() -> click.Command:
         short_help=_("Follow logs, keep them, and show them in a console."),
         help=_(
             "Follow logs, keep every request once, and serve the console, the API and figures on one port of "
-            "this machine, until Ctrl-C or SIGTERM. What is under way then is finished first; a second signal "
-            "ends at once. SIGHUP opens log files anew and takes over a changed log level."
+            "this machine, until Ctrl-C or SIGTERM. What is under way then is finished first; a second "
+            "signal ends at once. SIGHUP opens log files anew and takes over a changed log level."
         ),
         epilog=UNWRAPPED + _("Example: dozor up --log '/var/log/nginx/*.log'"),
     )

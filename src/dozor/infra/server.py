@@ -11,13 +11,10 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dozor.kernel.errors import JobError, UsageError
 from dozor.kernel.i18n import _
-
-if TYPE_CHECKING:
-    import uvicorn
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -47,7 +44,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise _not_bound(host, port, error) from error
-    listening.setblocking(False)
+    listening.settimeout(0)
     return listening
 
 

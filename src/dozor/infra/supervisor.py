@@ -191,10 +191,12 @@ class Supervisor:
         return Ending(tuple(self._cut), self._aborting.is_set(), self._failed)
 
     async def _until_stopped(self) -> None:
-        done = asyncio.gather(*(entry.task for entry in self._entries if entry.task))
         waiting = asyncio.create_task(self._stopping.wait())
+        running = {entry.task for entry in self._entries if entry.task}
         try:
-            await asyncio.wait({done, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            while running and not waiting.done():
+                done, _rest = await asyncio.wait({*running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                running -= done
         finally:
             waiting.cancel()
 
