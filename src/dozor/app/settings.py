@@ -72,6 +72,24 @@ class Settings(BaseModel):
         json_schema_extra={"variable": "LOG_LEVEL"},
     )
     log_format: LogFormat = Field("text", description=N_("Form of log lines: text or json."))
+    log_dir: Path | None = Field(
+        None,
+        description=N_(
+            "Folder for log files: app.log, and error.log for errors alone; "
+            "without it, log lines go to standard error only."
+        ),
+        json_schema_extra={"variable": "LOG_DIR"},
+    )
+    log_max_mb: int = Field(
+        10, ge=0, le=10_000, description=N_("Size in MiB at which a log file is rotated; 0 never.")
+    )
+    log_backups: int = Field(10, ge=0, le=1000, description=N_("Rotated log files that are kept."))
+    logging: dict[str, Any] = Field(
+        {},
+        description=N_(
+            "Logging in the form of Python's logging.config, version 1, in place of the settings above."
+        ),
+    )
     host: str = Field(
         "127.0.0.1",
         description=N_("Address to serve on; only this machine's own until people and permissions exist."),

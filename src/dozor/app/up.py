@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,21 +104,23 @@ def build_up() -> click.Command:
         clickhouse_url: str | None,
         demo: bool,
     ) -> None:
-        loaded = invocation.loaded.overridden(
-            {
-                "port": port,
-                "data_dir": data_dir,
-                "traffic.logs": list(logs) or None,
-                "traffic.log_format": log_format,
-                "traffic.syslog_udp": syslog_udp,
-                "traffic.syslog_tcp": syslog_tcp,
-                "traffic.clickhouse_url": clickhouse_url,
-            },
-            {"traffic.logs": "--log", "traffic.log_format": "--format"},
-        )
-        settings = loaded.settings
+        options = {
+            "port": port,
+            "data_dir": data_dir,
+            "traffic.logs": list(logs) or None,
+            "traffic.log_format": log_format,
+            "traffic.syslog_udp": syslog_udp,
+            "traffic.syslog_tcp": syslog_tcp,
+            "traffic.clickhouse_url": clickhouse_url,
+        }
+        called = {"traffic.logs": "--log", "traffic.log_format": "--format"}
+
+        def read() -> Settings:
+            return invocation.read().overridden(options, called).settings
+
+        settings = invocation.loaded.overridden(options, called).settings
         _check_host(settings.host)
-        code = _serve(settings, demo=demo)
+        code = _serve(settings, read, demo=demo)
         if code:
             raise click.exceptions.Exit(code)
 
@@ -132,11 +135,11 @@ def _check_host(host: str) -> None:
         )
 
 
-def _serve(settings: Settings, *, demo: bool) -> int:
+def _serve(settings: Settings, read: Callable[[], Settings], *, demo: bool) -> int:
     """Run the process; return its exit code."""
     from dozor.app.live import run
 
-    ending = asyncio.run(run(settings, demo=demo))
+    ending = asyncio.run(run(settings, read, demo=demo))
     code = _exit_code(ending)
     if ending.cut or ending.aborted:
         # A thread that was cut off would keep the process: there is nothing left to wait for.
