@@ -49,6 +49,10 @@ _Exactly = Annotated[
 # Requests
 
 
+class Nothing(Request):
+    """A call without parameters."""
+
+
 class Tracked(Request):
     """A call that may take long."""
 
@@ -111,6 +115,10 @@ class Scope(Span):
     score: _Exactly
     attack: _Exactly
     source: _Exactly
+
+
+FIELDS = tuple(name for name in Scope.model_fields if name not in {*Span.model_fields, "where"})
+"""Fields of a request that a parameter of the same name filters."""
 
 
 class SummaryRequest(Scope):
@@ -182,7 +190,7 @@ class ErrorLinesRequest(Span):
     cursor: str | None = Field(None, max_length=1_000, description="`next` of the page before.")
 
 
-class RejectsRequest(Request):
+class RejectsRequest(Tracked):
     """`GET rejects`."""
 
     limit: int = Field(100, ge=1, le=MAX_LINES, description="Rows at the most.")

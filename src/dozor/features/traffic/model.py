@@ -428,6 +428,8 @@ class SourceStatus:
         lines: Lines stored since the start of the process.
         rejected: Lines that were no requests, since then.
         last_event: Time of the latest line stored (UTC); None before the first.
+        offset: Read up to here, in the file that is written at present.
+        size: Size of that file.
     """
 
     name: str
@@ -439,3 +441,82 @@ class SourceStatus:
     lines: int
     rejected: int
     last_event: datetime | None
+    offset: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far one file of a source is stored, and what is being stored at this moment.
+
+    A file lives from its first byte until it is truncated or deleted, under whatever names; offsets
+    are after unpacking, so that they stay right when a rotated file is packed.
+
+    Args:
+        source: Name of the source that reads it.
+        file: Identifies this life of the file; never used again.
+        name: What people call the log, whatever the file is called after rotation.
+        device: Device of the file, as last seen.
+        inode: Its inode, as last seen.
+        head_size: How many first bytes `head` was made of, at most 1,024.
+        head: Digest of its first bytes, by which it is found under another inode.
+        modified: Its time of change in nanoseconds, as last seen; compared with that of other files only.
+        offset: Everything before is stored.
+        line: Number of the first line that is not stored, from 1.
+        end: End of the byte range that is being stored (the intent); None when there is none.
+        format: Name of the format of that range; empty when not known.
+        finished: Whether all of it is stored and no more is expected.
+    """
+
+    source: str
+    file: str
+    name: str
+    device: int = 0
+    inode: int = 0
+    head_size: int = 0
+    head: str = ""
+    modified: int = 0
+    offset: int = 0
+    line: int = 1
+    end: int | None = None
+    format: str = ""
+    finished: bool = False
+
+    @property
+    def token(self) -> str:
+        """Names the file and the byte range that is being stored."""
+        return f"{self.file}:{self.offset}-{self.end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival(Chunk):
+    """Lines that arrived at a source.
+
+    Args:
+        mark: To be written down before they are stored (the intent).
+        after: To be written down once they are; an arrival without data only moves the mark.
+    """
+
+    mark: Mark
+    after: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One log that a source follows, as the source sees it.
+
+    Args:
+        name: What people call it.
+        offset: Read up to here, in the file that is written at present.
+        size: Size of that file.
+        unread: Bytes that are there and not read yet, those of rotated files included.
+        reason: Why it cannot be read; empty while it can.
+        waiting: Whether there is no file of it at present.
+    """
+
+    name: str
+    offset: int = 0
+    size: int = 0
+    unread: int = 0
+    reason: str = ""
+    waiting: bool = False
