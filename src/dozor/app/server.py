@@ -5,15 +5,16 @@ LoopbackOnly > Measured > FastAPI: /health /ready /metrics /api/v1/... and last 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp
 
 from dozor import __version__
+from dozor.infra.problems import install
 from dozor.infra.metrics import Measured, Metrics
 from dozor.infra.server import Asgi, Late, LoopbackOnly, Receive, Scope, Send, answer
 from dozor.infra.supervisor import Status
@@ -38,15 +39,16 @@ class Parts:
         metrics: The process' figures.
         routers: API of the features, each with its own prefix below `API`.
         console: The console, or None.
+        problems: Makes failures of the API problem details.
     """
 
     port: int
-    reasons: Callable[[], Mapping[str, str]]
+    reasons: Callable[[], Awaitable[Mapping[str, str]]]
     statuses: Callable[[], Sequence[Status]] = tuple
     metrics: Metrics = field(default_factory=Metrics)
     routers: Sequence[APIRouter] = ()
     console: Asgi | None = None
-    prepare: Callable[[FastAPI], None] = lambda _app: None
+    problems: Callable[[FastAPI], None] = install
 
 
 def create_app(parts: Parts) -> Asgi:
@@ -62,7 +64,7 @@ def create_app(parts: Parts) -> Asgi:
         docs_url=None,  # both pages load scripts from a CDN
         redoc_url=None,
     )
-    parts.prepare(app)
+    parts.problems(app)
     app.include_router(_life(parts))
     for router in parts.routers:
         app.include_router(router, prefix=API)
@@ -86,7 +88,7 @@ def _life(parts: Parts) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> JSONResponse:
-        reasons = parts.reasons()
+        reasons = await parts.reasons()
         fine = not any(reasons.values())
         body: dict[str, Any] = {
             "ready": fine,
@@ -113,10 +115,10 @@ def _life(parts: Parts) -> APIRouter:
     return router
 
 
-async def _unknown(rest: str) -> JSONResponse:
-    """Unknown addresses of the API, which the console would answer with its page."""
-    body = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": f"There is no /api/{rest}."}
-    return JSONResponse(body, status_code=404, media_type="application/problem+json")
+async def _unknown(rest: str) -> None:
+    """Refuse unknown addresses of the API, which the console would answer with its page."""
+    del rest
+    raise HTTPException(404)
 
 
 async def starting_page(scope: Scope, receive: Receive, send: Send) -> None:
