@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp
 
 from dozor import __version__
-from dozor.infra.problems import install
 from dozor.infra.metrics import Measured, Metrics
+from dozor.infra.problems import install
 from dozor.infra.server import Asgi, Late, LoopbackOnly, Receive, Scope, Send, answer
 from dozor.infra.supervisor import Status
 
@@ -68,7 +68,8 @@ def create_app(parts: Parts) -> Asgi:
     app.include_router(_life(parts))
     for router in parts.routers:
         app.include_router(router, prefix=API)
-    app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False, methods=["GET", "POST"])
+    for path in ("/api", "/api/{rest:path}"):
+        app.add_api_route(path, _unknown, include_in_schema=False, methods=["GET", "POST"])
     if parts.console is not None:
         app.mount("/", _as_app(parts.console))
     return LoopbackOnly(Measured(app, parts.metrics, _PARTS), parts.port)
@@ -81,12 +82,12 @@ def _as_app(asgi: Asgi) -> ASGIApp:
 def _life(parts: Parts) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/health")
+    @router.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> PlainTextResponse:
         """The process is alive: its loop answers."""
         return PlainTextResponse("ok\n")
 
-    @router.get("/ready")
+    @router.api_route("/ready", methods=["GET", "HEAD"])
     async def ready() -> JSONResponse:
         reasons = await parts.reasons()
         fine = not any(reasons.values())
@@ -115,9 +116,8 @@ def _life(parts: Parts) -> APIRouter:
     return router
 
 
-async def _unknown(rest: str) -> None:
+async def _unknown() -> None:
     """Refuse unknown addresses of the API, which the console would answer with its page."""
-    del rest
     raise HTTPException(404)
 
 

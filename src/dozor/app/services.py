@@ -148,7 +148,7 @@ class Readiness:
             await asyncio.to_thread(self._check)
         except DozorError as error:
             return str(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a bug of the store is a reason as well
             _log.exception("The store could not be asked whether it takes writes.")
             return f"{type(error).__name__}: {error}"
         return ""
