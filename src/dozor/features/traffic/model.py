@@ -257,6 +257,7 @@ class Delivery:
         records: Schema `columns.record.RECORD`, or None.
         errors: Schema `core.errorlog.ERROR_RECORD`, or None.
         rejects: Schema `columns.record.REJECT`, or None.
+        format: Name of the format that the lines were parsed with.
     """
 
     source: str
@@ -264,6 +265,7 @@ class Delivery:
     records: pa.RecordBatch | None = None
     errors: pa.RecordBatch | None = None
     rejects: pa.RecordBatch | None = None
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +378,44 @@ class ErrorGroup:
     hosts: tuple[str, ...]
     steps: tuple[int, ...]
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value that is asked for more or less than in the stretch before.
+
+    Args:
+        dimension: What it is a value of.
+        value: The value; empty means not known.
+        requests: Requests with it now.
+        before: Requests with it in the stretch before.
+        share: Its part of all that moved in its dimension, 0 to 1.
+    """
+
+    dimension: Dimension
+    value: str
+    requests: int
+    before: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between a stretch of time and the one of the same length before.
+
+    Args:
+        since: First moment of the stretch.
+        until: The moment after its last.
+        requests: Requests of the stretch.
+        before: Requests of the stretch before.
+        items: The largest share first.
+    """
+
+    since: datetime
+    until: datetime
+    requests: int
+    before: int
+    items: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
