@@ -545,6 +545,8 @@ class SourceStatus(Wire):
     lines: int = Field(description="Lines stored since the start of the process.")
     rejected: int = Field(description="Lines that were no requests, since then.")
     last_event: Instant | None = Field(description="Time of the latest line stored, null before the first.")
+    offset: int = Field(0, description="Bytes read of the file that is written at present.")
+    size: int = Field(0, description="Size of that file in bytes.")
 
 
 class Sources(Wire):
