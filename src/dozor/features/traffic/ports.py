@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -10,12 +10,15 @@ import polars as pl
 import pyarrow as pa
 
 from dozor.features.traffic.model import (
+    Arrival,
     Coverage,
     Delivery,
     Dimension,
     ErrorGroup,
     Filters,
     FindingRow,
+    Followed,
+    Mark,
     Measure,
     Page,
     Reject,
@@ -57,6 +60,67 @@ class Spill(Protocol):
 
     def read(self, name: str, part: int) -> Iterator[pl.DataFrame]:
         """Yield the frames of the part in the order of writing; nothing if none was written."""
+
+
+class LiveSource(Protocol):
+    """Logs that grow. Used by one thread, but for `followed`; may be opened again after `close`.
+
+    scan > next, next, ... until None > scan ...
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call it, unique among the sources: a path, a pattern, an address, or `-`."""
+
+    def open(self, marks: Sequence[Mark]) -> None:
+        """Begin where these marks of this source say.
+
+        Raises:
+            JobError: It cannot be followed for now, such as an address in use.
+        """
+
+    def scan(self) -> None:
+        """Look what is there by now; quick, never raises for what is wrong with a file."""
+
+    def next(self, limit: int) -> Arrival | None:
+        """The next lines that were there at the last scan; None when there are no more.
+
+        The lines of a file come in their order and each once. What a mark's intent names comes first
+        and in the same range.
+
+        Args:
+            limit: Bytes to read at the most; a longer line is read nevertheless.
+        """
+
+    def stored(self, mark: Mark) -> None:
+        """Hear that an arrival's `after` is written down."""
+
+    def followed(self) -> Sequence[Followed]:
+        """What it follows, as of the last scan; safe from any thread."""
+
+    def close(self) -> None:
+        """Let go of everything; what was not stored comes again after the next `open`."""
+
+
+class Checkpoints(Protocol):
+    """Remembers marks. Safe for several threads."""
+
+    def marks(self, source: str) -> tuple[Mark, ...]:
+        """The marks of a source, the one saved last at the end; of finished files some latest suffice.
+
+        Raises:
+            UnavailableError: They cannot be read for now.
+        """
+
+    def save(self, mark: Mark) -> None:
+        """Put a mark in the place of the one of the same file.
+
+        One with an intent outlives a power failure once this returns; another one may be lost with
+        the power, which repeats an insert of the same token.
+
+        Raises:
+            UnavailableError: It could not be written for now.
+        """
 
 
 class RecordStore(Protocol):
