@@ -5,25 +5,38 @@ http > store > ingest > demo > console > announcer; they end in reverse order.
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import click
 
 from dozor import __version__
+from dozor.app.ingest import STDIN, Ingest, behind, build_sources, figures, pace_of, reasons
 from dozor.app.logs import Reload, start_logging
+from dozor.app.pipeline import AUTO, build_pipeline
 from dozor.app.server import Parts, create_app, late_console
 from dozor.app.services import Announcer, ConsoleService, Gate, Readiness, StoreService
 from dozor.app.settings import Settings
 from dozor.app.up import default_data_dir
+from dozor.features.traffic.adapters.checkpoint_sqlite import SqliteCheckpoints
+from dozor.features.traffic.api import build_router
+from dozor.features.traffic.core.formats import find_format
+from dozor.features.traffic.ports import LiveSource, RecordStore, TrafficQueries
 from dozor.infra.folder import owned_folder
 from dozor.infra.metrics import Metrics
+from dozor.infra.queries import QueryPool
 from dozor.infra.server import Server, bind
 from dozor.infra.supervisor import Ending, Supervisor, signals
 from dozor.kernel.i18n import _, current_language, ngettext
+from dozor.kernel.masking import mask
 
 if TYPE_CHECKING:
     from dozor.features.traffic.adapters.demo_feed import DemoFeed
@@ -44,33 +57,102 @@ async def run(settings: Settings, read: Callable[[], Settings], *, demo: bool) -
     Raises:
         DozorError: Something that was asked for cannot be had: the port, the folder, a log file.
     """
+    traffic = settings.traffic
+    if traffic.log_format != AUTO:
+        find_format(traffic.log_format, traffic.json_fields)
     with ExitStack() as stack:
         notes = start_logging(settings)
+        folder = data_folder(settings, demo=demo)
+        feed = demo_feed(folder) if demo else None
+        sources = build_sources(settings, [feed.access, feed.error] if feed else [])
         listening = bind(settings.host, settings.port)
         stack.callback(listening.close)
-        folder = stack.enter_context(owned_folder(data_folder(settings, demo=demo)))
-        port = listening.getsockname()[1]
-        supervisor = Supervisor(grace=settings.shutdown_grace_s)
-        readiness = Readiness(lambda: None, dict)
-        console = late_console()
-        metrics = Metrics()
-        app = create_app(
-            Parts(
-                port=port,
-                reasons=readiness.reasons,
-                statuses=lambda: supervisor.statuses,
-                metrics=metrics,
-                console=console,
-            )
-        )
-        supervisor.add(Server(app, listening), essential=True)
-        supervisor.add(ConsoleService(console, lambda: build_console(port)))
-        supervisor.add(Announcer(readiness.reasons, tuple, say))
+        stack.enter_context(owned_folder(folder))
+        services = compose(settings, folder, sources, listening)
+        if feed is not None:
+            services.supervisor.add(feed)
+        introduce(settings, services.port, folder, sources)
         for note in notes:
             say(note)
-        introduce(settings, port, folder)
-        with signals(supervisor, reload=Reload(settings, read, say)):
-            return await supervisor.run()
+        with signals(services.supervisor, reload=Reload(settings, read, say)):
+            return await services.supervisor.run()
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The services of the process, ready to run."""
+
+    supervisor: Supervisor
+    port: int
+
+
+def compose(
+    settings: Settings, folder: Path, sources: Sequence[LiveSource], listening: socket.socket
+) -> Composed:
+    """Make every service but the demo, and let them know each other."""
+    port = listening.getsockname()[1]
+    supervisor = Supervisor(grace=settings.shutdown_grace_s)
+    gate = Gate()
+    ingest = Ingest(
+        sources,
+        lambda: (build_pipeline(settings), SqliteCheckpoints(folder / checkpoints_name(settings))),
+        cast("RecordStore", gate),
+        gate.opened,
+        pace_of(settings.traffic),
+    )
+    readiness = Readiness(gate.check, lambda: reasons(ingest.status()))
+    metrics = Metrics()
+    metrics.ask(figures(ingest, lambda: supervisor.statuses))
+    console = late_console()
+    queries = QueryPool()
+    app = create_app(
+        Parts(
+            port=port,
+            reasons=readiness.reasons,
+            statuses=lambda: supervisor.statuses,
+            metrics=metrics,
+            routers=(build_router(cast("TrafficQueries", gate), ingest.status, pool=queries),),
+            console=console,
+        )
+    )
+    supervisor.add(Server(app, listening), essential=True)
+    supervisor.add(StoreService(gate, lambda: open_store(settings, folder)), essential=True)
+    supervisor.add(ingest, essential=True)
+    supervisor.add(ConsoleService(console, lambda: build_console(port)))
+    supervisor.add(Announcer(readiness.reasons, lambda: behind(ingest.status()), say))
+    return Composed(supervisor, port)
+
+
+def open_store(settings: Settings, folder: Path) -> Any:
+    """The store of the settings: a ClickHouse server, or the engine in this process."""
+    from dozor.features.traffic.adapters.store_clickhouse import open_store as open_clickhouse_store
+
+    traffic = settings.traffic
+    return open_clickhouse_store(
+        folder=folder / "events",
+        url=traffic.clickhouse_url,
+        user=traffic.clickhouse_user,
+        password=traffic.clickhouse_password.get_secret_value(),
+        retention_days=traffic.retention_days,
+    )
+
+
+def checkpoints_name(settings: Settings) -> str:
+    """The file of the checkpoints: they belong to one store, and another one begins anew."""
+    url = settings.traffic.clickhouse_url
+    if url is None:
+        return "checkpoints.sqlite"
+    place = urlsplit(url)
+    named = f"{place.hostname}:{place.port}{place.path}"
+    return f"checkpoints-{hashlib.blake2b(named.encode(), digest_size=6).hexdigest()}.sqlite"
+
+
+def demo_feed(folder: Path) -> DemoFeed:
+    """Made-up traffic below the data folder."""
+    from dozor.app.commands import attack_samples
+    from dozor.features.traffic.adapters.demo_feed import DemoFeed
+
+    return DemoFeed(folder / "demo", attack_samples)
 
 
 def data_folder(settings: Settings, *, demo: bool) -> Path:
@@ -115,13 +197,24 @@ def say(text: str) -> None:
     click.echo(text)
 
 
-def introduce(settings: Settings, port: int, folder: Path) -> None:
+def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[LiveSource]) -> None:
     """Say where everything is and how it ends."""
     say(_("Dozor {version} is starting.").format(version=__version__))
-    for title, text in (
-        (_("console"), f"http://127.0.0.1:{port}"),
-        (_("data"), str(folder)),
-        (_("stop"), _("Ctrl-C finishes what is under way; twice ends at once.")),
+    named = [_with_note(source.name) for source in sources]
+    days = settings.traffic.retention_days
+    for title, lines in (
+        (_("console"), [f"http://127.0.0.1:{port}"]),
+        (_("sources"), named or [_("none; name a log with --log, or look around with --demo")]),
+        (_("store"), [mask(settings.traffic.clickhouse_url or str(folder))]),
+        (_("kept for"), [ngettext("{count} day", "{count} days", days).format(count=days)]),
+        (_("to stop"), [_("Ctrl-C finishes what is under way; twice ends at once")]),
     ):
-        say(f"  {title:<12}{text}")
-    del settings
+        for place, text in enumerate(lines):
+            say(f"  {'' if place else title:<12}{text}")
+
+
+def _with_note(name: str) -> str:
+    path = Path(name)
+    if name == STDIN or glob.has_magic(name) or path.exists():
+        return name
+    return _("{name} (does not exist yet; it is waited for)").format(name=name)

@@ -34,13 +34,12 @@ class Gate:
     def __init__(self) -> None:
         self.store: Any = None
         self.reason = ""
+        self.opened = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         """The store's own attribute."""
         store = self.__dict__.get("store")
         if store is None:
-            if name.startswith("__"):
-                raise AttributeError(name)
             return self._closed
         return getattr(store, name)
 
@@ -76,9 +75,11 @@ class StoreService:
             self._gate.reason = str(error)
             raise
         self._gate.store, self._gate.reason = store, ""
+        self._gate.opened.set()
         try:
             await stop.wait()
         finally:
+            self._gate.opened.clear()
             self._gate.store = None
             self._gate.reason = _("The store is being closed.")
             await asyncio.to_thread(store.close)

@@ -17,7 +17,7 @@ import click
 
 from dozor.app.invocation import Invocation, pass_invocation
 from dozor.features.traffic.cli.options import UNWRAPPED
-from dozor.kernel.errors import JobError, UsageError
+from dozor.kernel.errors import DozorError, JobError, UsageError
 from dozor.kernel.i18n import _
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def _serve(settings: Settings, read: Callable[[], Settings], *, demo: bool) -> i
 def _exit_code(ending: Ending) -> int:
     if ending.failed is not None:
         name, error = ending.failed
+        if isinstance(error, DozorError):
+            raise error
         raise JobError(_("The service {name} cannot run: {reason}").format(name=name, reason=error))
     if ending.aborted:
         click.echo(_("Ended at once: {names}.").format(names=", ".join(ending.cut) or "-"), err=True)

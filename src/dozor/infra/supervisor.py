@@ -228,7 +228,7 @@ class Supervisor:
 
     def _beyond_help(self, entry: _Entry, error: Exception) -> bool:
         """Note the failure; tell whether running again cannot help."""
-        if not isinstance(error, DozorError):
+        if not isinstance(error, DozorError) and reason_of(error) != entry.status.reason:
             _log.error("The service %s has a bug.", entry.service.name, exc_info=error)
         if not isinstance(error, UsageError):
             self._note(entry, State.RESTARTING, error)

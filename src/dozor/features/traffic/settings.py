@@ -76,18 +76,27 @@ class TrafficSettings(BaseModel):
     retention_days: Annotated[
         int, Field(ge=1, le=36500, description=N_("Days that stored events are kept."))
     ] = 30
-    batch_lines: Annotated[
-        int,
-        Field(ge=1, le=10_000_000, description=N_("Most lines that are stored in one go.")),
-    ] = 100_000
     batch_delay_s: Annotated[
         float,
-        Field(ge=0.01, le=60, description=N_("Longest time in seconds that a new line waits for others.")),
-    ] = 0.2
+        Field(
+            ge=0.01, le=60, description=N_("Seconds between two looks at a log: how long a new line waits.")
+        ),
+    ] = 0.1
+    batch_mb: Annotated[
+        int, Field(ge=1, le=256, description=N_("Most MiB of lines that are stored in one go."))
+    ] = 16
     queue_batches: Annotated[
         int,
-        Field(ge=1, le=1000, description=N_("Batches that may wait for the store before reading pauses.")),
+        Field(
+            ge=1,
+            le=1000,
+            description=N_("Batches of a source that may wait for the store before reading pauses."),
+        ),
     ] = 4
+    queue_mb: Annotated[
+        int,
+        Field(ge=1, le=10_000, description=N_("MiB of lines that may wait for the store, of all sources.")),
+    ] = 64
     lag_warning_s: Annotated[
         float,
         Field(
