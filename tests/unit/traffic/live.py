@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 
@@ -63,7 +64,7 @@ class CountingStore:
             self.asked.append(delivery.token)
             self.deliveries.setdefault(delivery.token, delivery)
 
-    def values(self, column: str = "path", *, table: str = "records") -> list[str]:
+    def values(self, column: str = "path", *, table: str = "records") -> list[Any]:
         """A column of everything stored, in the order of storing."""
         with self._lock:
             batches = [getattr(delivery, table) for delivery in self.deliveries.values()]

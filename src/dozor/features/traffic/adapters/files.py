@@ -123,25 +123,25 @@ class UnpackedFile:
         self._file = _open(self._name)
         self._packed = _Input(self._file)
         self._stream: _Readable | None = None
+        self._failure: Exception | None = None
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, fewer than `size` only at the end.
+        """Return the next bytes, fewer than `size` only at the end and before a failure.
 
         Raises:
-            JobError: The file is cut short, damaged or cannot be read.
+            JobError: The file is cut short, damaged or cannot be read, and all before that is returned.
         """
-        block = bytearray(size)
-        view, end = memoryview(block), 0
         try:
             if self._stream is None:
                 self._stream = _unpacked(self._packed)
-            while end < size and (count := self._stream.readinto(view[end:])):
-                end += count
-        except (_CutShortError, _DamagedError, OSError) as failure:
-            if end:  # told by the next call
-                return bytes(view[:end])
-            raise _broken(self._name, failure, self._packed.consumed, 0) from failure
-        return bytes(view[:end])
+        except OSError as error:
+            raise unreadable(self._name, error) from error
+        block, end = bytearray(), 0
+        if self._failure is None:
+            block, end, self._failure = _fill(self._stream, b"", size)
+        if self._failure is not None and not end:
+            raise _broken(self._name, self._failure, self._packed.consumed, 0) from self._failure
+        return bytes(memoryview(block)[:end])
 
     def close(self) -> None:
         """Close the file."""

@@ -56,23 +56,23 @@ def family_name(name: str, present: Collection[str]) -> str:
         name: A file's name.
         present: Names in its folder: `site-1.log` is a rotated `site.log` only beside one.
     """
-    family, guessed = _family(name)
-    return guessed if guessed in present else family
+    at_end, before_ending = _family(name)
+    return at_end if before_ending is None or before_ending not in present else before_ending
 
 
 @lru_cache(8192)
-def _family(name: str) -> tuple[str, str]:
-    """The name without marks at its end, and without marks before its ending."""
+def _family(name: str) -> tuple[str, str | None]:
+    """The name without marks at its end, and without a mark before its ending; None when it has none."""
     plain = _PACKED.sub("", name)
-    return _without(plain, _AT_END), _without(plain, _BEFORE_ENDING)
+    return _without(plain, _AT_END) or plain, _without(plain, _BEFORE_ENDING)
 
 
-def _without(name: str, patterns: Iterable[re.Pattern[str]]) -> str:
+def _without(name: str, patterns: Iterable[re.Pattern[str]]) -> str | None:
     for pattern in patterns:
         match = pattern.search(name)
         if match and match.start():
             return name[: match.start()] + name[match.end() :]
-    return name
+    return None
 
 
 def siblings(folder: Path, family: str) -> list[Sibling]:

@@ -51,6 +51,7 @@ LINGER = 60.0
 _CUT_LINE = 64 << 10
 _SHORTEST_HEAD = 32  # fewer bytes do not tell a file from another
 _LOOK_AROUND = 1.0  # seconds between looks at the whole folder
+_TRY_AGAIN = 10.0  # seconds before a file that broke off is opened again
 _PACKED_STEP = 4 << 20
 _NEWLINE = ord("\n")
 
@@ -101,20 +102,29 @@ class _Packed:
         self._file = UnpackedFile(path)
         self._held = b""
         self._place = 0
+        self._failure: JobError | None = None
 
     def status(self) -> os.stat_result:
         return self._status
 
     def read(self, offset: int, size: int) -> bytes:
-        while self._place + len(self._held) < offset + size:
-            more = self._file.read(_PACKED_STEP)
-            if not more:
-                break
+        """Read on; whole lines before a damage are given, then it is raised."""
+        while self._place + len(self._held) < offset + size and (more := self._more()):
             skipped = max(0, min(offset - self._place, len(self._held)))
             self._held = self._held[skipped:] + more
             self._place += skipped
         start = offset - self._place
-        return self._held[start : start + size]
+        data = self._held[start : start + size]
+        if self._failure is not None and b"\n" not in data:
+            raise self._failure
+        return data
+
+    def _more(self) -> bytes:
+        try:
+            return b"" if self._failure else self._file.read(_PACKED_STEP)
+        except JobError as failure:
+            self._failure = failure
+            return b""
 
     def head(self, size: int) -> bytes:
         return _head_of(self._path, size)
@@ -179,7 +189,9 @@ class _Life:
         changed: Size and time of that change.
         intended: End of the range that an earlier process began to store.
         inside: Whether `mark.offset` may lie inside of a line, whose rest is dropped.
-        failing: Since when it cannot be read to its end.
+        failing: Since when it cannot be read to its end (monotonic).
+        failure: Why.
+        again: When to try again.
         done: Whether it is let go.
     """
 
@@ -194,6 +206,8 @@ class _Life:
     intended: int | None = None
     inside: bool = False
     failing: float | None = None
+    failure: str = ""
+    again: float = 0.0
     done: bool = False
 
     @property
@@ -397,7 +411,8 @@ class TailSource:
             (file.path.name, file.identity, 0 if file.identity in open_now else file.status.st_size)
             for file in around
         ]
-        if seen == family.seen and not family.problem and not self._first_scan:
+        failing = family.problem or any(life.failure for life in family.lives)
+        if seen == family.seen and not failing and not self._first_scan:
             return
         family.seen = seen
         family.problem = self._problem(family, around)
@@ -436,7 +451,7 @@ class TailSource:
             places[life.mark.file] = max(place, places.get(life.mark.file, 0))
             if life.file_identity == file.identity and life.reader is not None:
                 life.path = file.path
-            elif life.reader is None and self._has_more(family, life, file):
+            elif life.reader is None and now >= life.again and self._has_more(family, life, file):
                 self._begin(family, life, file, now)
         last = max(places.values(), default=-1)
         latest = max((life.mark.modified for life in known), default=None)
@@ -625,20 +640,18 @@ class TailSource:
         return Arrival(b"", life.mark.offset, life.mark.line, mark=life.mark, after=life.mark)
 
     def _fail(self, family: _Family, life: _Life, error: OSError | JobError, now: float) -> Arrival | None:
-        """Try again after a while, not for ever: a damaged archive does not get better."""
-        if isinstance(error, OSError):
-            error = unreadable(family.title, error)
-        family.problem = str(error)
-        if life.failing is None:
-            life.failing = now
-        elif now - life.failing >= self._linger:
-            _logger.warning("%s What is left of it is not read.", error)
-            life.done = True
-            life.mark = replace(life.mark, finished=True)
-            return Arrival(b"", life.mark.offset, life.mark.line, mark=life.mark, after=life.mark)
+        """Try again after a while, though not for ever: a damaged archive does not get better."""
+        words = unreadable(family.title, error) if isinstance(error, OSError) else error
+        life.failure, life.again = str(words), now + _TRY_AGAIN
+        life.failing = now if life.failing is None else life.failing
         life.close(now)
         life.inside = life.mark.offset > 0
-        return None
+        if now - life.failing < self._linger:
+            return None
+        _logger.warning("%s The rest of it is not read.", words)
+        life.done = True
+        life.mark = replace(life.mark, finished=True)
+        return Arrival(b"", life.mark.offset, life.mark.line, mark=life.mark, after=life.mark)
 
 
 def _begins_as(reader: _Reader, mark: Mark) -> bool:
@@ -660,7 +673,8 @@ def _with_head(life: _Life, data: bytes, end: int) -> Mark:
 
 def _as_followed(family: _Family) -> Followed:
     unread = sum(max(0, life.end - life.mark.offset) for life in family.lives)
+    reason = family.problem or next((life.failure for life in family.lives if life.failure), "")
     live = next((life for life in family.lives if life.live), None)
     if live is None:
-        return Followed(family.title, unread=unread, reason=family.problem, waiting=True)
-    return Followed(family.title, live.mark.offset, live.end, unread, family.problem)
+        return Followed(family.title, unread=unread, reason=reason, waiting=True)
+    return Followed(family.title, live.mark.offset, live.end, unread, reason)
