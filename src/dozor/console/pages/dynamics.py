@@ -1,0 +1,162 @@
+"""Dynamics: numbers against before, the time line, and who and what makes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from dozor.client import Client, Summary, Timeline, TopList
+from dozor.console import blocks, parts, words
+from dozor.console.charts import Layer
+from dozor.console.data import Answers, ask
+from dozor.console.parts import Kpi
+from dozor.console.scope import AUDIENCES
+from dozor.console.view import View
+from dozor.kernel.i18n import N_, _, format_bytes
+
+_SPLITS = {
+    "status": N_("answers"),
+    "audience": N_("who asks"),
+    "class": N_("attacks"),
+    "country": N_("country"),
+    "host": N_("host"),
+    "source": N_("source"),
+}
+_LISTS: tuple[tuple[str, str], ...] = (
+    ("path", N_("Pages")),
+    ("client", N_("Addresses")),
+    ("referer", N_("Referers")),
+    ("ua_family", N_("Agents")),
+    ("status", N_("Statuses")),
+    ("host", N_("Hosts")),
+)
+
+
+def draw(view: View) -> None:
+    """Show the page."""
+    who, split = _choices()
+    # Links from here carry the audience along as filters.
+    view = replace(view, scope=view.scope.narrowed(*AUDIENCES[who]))
+    lists: dict[str, Any] = {f"top_{name}": _top(view, name) for name, _title in _LISTS} | {
+        f"before_{name}": lambda client, _query, name=name: blocks.top_before(client, name, view.scope)
+        for name, _title in _LISTS
+    }
+    answers = ask(
+        view,
+        f"dynamics-{who}-{split}",
+        700,
+        summary=lambda client, query: client.traffic.summary(
+            view.asks(), top=1, compare=True, query_id=query
+        ),
+        line=lambda client, query: client.traffic.timeseries(view.asks(), split=split, query_id=query),
+        **lists,
+    )
+    if answers is None:
+        return
+    with answers.frame():
+        if not blocks.is_empty(view, answers["summary"]):
+            _draw(view, answers, split)
+
+
+def _top(view: View, dimension: Any) -> Any:
+    def question(client: Client, query: Any) -> TopList:
+        return client.traffic.top(dimension, view.asks(), limit=10, query_id=query)
+
+    return question
+
+
+def _choices() -> tuple[str, Any]:
+    """Who is looked at and what the time line is divided by; both stand in the URL."""
+    with st.container(key="hidden-dynamics"):
+        for name in ("who", "by"):
+            st.text_input(name, key=name, bind="query-params", label_visibility="collapsed")
+    who = st.session_state["who"] if st.session_state["who"] in AUDIENCES else "all"
+    split = st.session_state["by"] if st.session_state["by"] in _SPLITS else "status"
+    st.session_state["dz_who"], st.session_state["dz_by"] = who, split
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            _("Whose requests"),
+            list(AUDIENCES),
+            key="dz_who",
+            format_func=words.audience_name,
+            label_visibility="collapsed",
+            required=True,
+            on_change=_take,
+            args=("who",),
+        )
+        st.segmented_control(
+            _("Divide by"),
+            list(_SPLITS),
+            key="dz_by",
+            format_func=lambda name: _(_SPLITS[name]),
+            label_visibility="collapsed",
+            required=True,
+            on_change=_take,
+            args=("by",),
+        )
+    return who, split
+
+
+def _take(name: str) -> None:
+    st.session_state[name] = st.session_state[f"dz_{name}"]
+
+
+def _draw(view: View, answers: Answers, split: str) -> None:
+    summary: Summary = answers["summary"]
+    st.html(parts.kpi_row([*blocks.numbers(view, summary), *_more_numbers(view, summary)]))
+    blocks.time_line(
+        view,
+        answers["line"],
+        _layers(view, answers["line"], split),
+        title=_("Requests"),
+        key=f"dynamics-{split}",
+        conditions=view.scope.where,
+    )
+    blocks.grid(
+        *(
+            blocks.top_list(
+                view,
+                _(title),
+                name,
+                answers[f"top_{name}"],
+                before=answers[f"before_{name}"],
+                page="dynamics",
+            )
+            for name, title in _LISTS
+        )
+    )
+
+
+def _more_numbers(view: View, summary: Summary) -> list[Kpi]:
+    before = summary.previous
+    client_errors = blocks.errors_by_class(summary)["4xx"]
+    return [
+        Kpi(
+            _("Client errors"),
+            words.count(client_errors),
+            words.change(client_errors, before.client_errors) if before else "",
+            href=view.scope.href("lines", add=["status >= 400", "status < 500"]),
+        ),
+        Kpi(
+            _("Bots"),
+            words.count(summary.bots),
+            words.change(summary.bots, before.bots) if before else "",
+            href=view.scope.href("lines", add=["is_bot = true"]),
+        ),
+        Kpi(
+            _("Traffic"),
+            format_bytes(summary.bytes),
+            words.change(summary.bytes, before.bytes) if before else "",
+            href=view.scope.href("lines"),
+        ),
+    ]
+
+
+def _layers(view: View, line: Timeline, split: str) -> list[Layer]:
+    if split == "status":
+        return blocks.status_layers(view)
+    if split == "audience":
+        return blocks.audience_layers(view)
+    return blocks.ranked_layers(view, line, split)
