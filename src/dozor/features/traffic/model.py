@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 
+from dozor.kernel.finding import Severity
+
 Row = TypeVar("Row")
 
 SPLITS = 8
@@ -326,11 +328,20 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """What traffic needs to know of a rule of threats: the class it is a sign of, and how bad that is."""
+
+    attack_class: str
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
 class FindingRow:
     """One client and one attack class over a stretch of time, with the strongest example.
 
     Args:
         fingerprint: As `kernel.finding.Finding.fingerprint`, kind `threats.<class>`.
+        severity: `info` to `critical`.
         status: Requests by status code: an attack answered 200 deserves a closer look than one with 404.
     """
 

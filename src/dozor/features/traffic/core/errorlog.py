@@ -28,8 +28,9 @@ messages are for reading; nobody should be blocked for what this log alone says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -185,6 +186,15 @@ def fold_messages(messages: pl.Series) -> pl.Series:
     for pattern, replacement in _FOLDED:
         folded = folded.str.replace_all(pattern, replacement)
     return folded
+
+
+def write_line(row: Mapping[str, Any]) -> str:
+    """One row of `ERROR_RECORD` as nginx writes it."""
+    head = f"{row['ts']:{_TIME}} [{row['level']}] {row['pid']}#{row['tid']}: "
+    connection = "" if row["connection"] is None else f"*{row['connection']} "
+    quoted = [f'{name}: "{row[name]}"' for name in _TEXT_COLUMNS[2:] if row[name]]
+    plain = [f"{name}: {row[name]}" for name in _TEXT_COLUMNS[:2] if row[name]]
+    return head + connection + ", ".join([row["message"], *plain, *quoted])
 
 
 def count_messages(records: pa.RecordBatch) -> pl.DataFrame:
