@@ -6,7 +6,7 @@ bytes of bodies, lists say the largest first, and an empty `value` means not kno
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import UUID4, AliasChoices, Field
 
@@ -41,9 +41,9 @@ Level = Literal["debug", "info", "notice", "warn", "error", "crit", "alert", "em
 MAX_TOP = 10_000
 MAX_LINES = 1_000
 
-_Exactly = Annotated[
-    Text | None, Field(None, description="Only requests whose field has exactly this value.")
-]
+
+def _exactly(what: str) -> Any:
+    return Field(None, description=f"Only requests with exactly this: {what}.")
 
 
 # Requests
@@ -88,33 +88,33 @@ class Scope(Span):
         "expression). May be repeated: then all must hold.",
         examples=[["status >= 500", "path ~ ^/api"]],
     )
-    line: _Exactly
-    line_offset: _Exactly
-    raw: _Exactly
-    ts: _Exactly
-    client: _Exactly
-    user: _Exactly
-    method: _Exactly
-    target: _Exactly
-    path: _Exactly
-    query: _Exactly
-    protocol: _Exactly
-    status: _Exactly
-    bytes: _Exactly
-    referer: _Exactly
-    user_agent: _Exactly
-    host: _Exactly
-    forwarded_for: _Exactly
-    request_time: _Exactly
-    upstream_time: _Exactly
-    country: _Exactly
-    is_bot: _Exactly
-    ua_family: _Exactly
-    rules: _Exactly
-    classes: _Exactly
-    score: _Exactly
-    attack: _Exactly
-    source: _Exactly
+    line: Text | None = _exactly("number of the line in its source")
+    line_offset: Text | None = _exactly("byte offset of the line in its source")
+    raw: Text | None = _exactly("the whole line")
+    ts: Text | None = _exactly("time, written like `since`")
+    client: Text | None = _exactly("client")
+    user: Text | None = _exactly("authenticated user")
+    method: Text | None = _exactly("method")
+    target: Text | None = _exactly("request target")
+    path: Text | None = _exactly("path")
+    query: Text | None = _exactly("what stands after `?`")
+    protocol: Text | None = _exactly("protocol, such as `HTTP/1.1`")
+    status: Text | None = _exactly("response status")
+    bytes: Text | None = _exactly("body bytes sent")
+    referer: Text | None = _exactly("referer")
+    user_agent: Text | None = _exactly("user agent")
+    host: Text | None = _exactly("virtual host")
+    forwarded_for: Text | None = _exactly("X-Forwarded-For")
+    request_time: Text | None = _exactly("request time in seconds")
+    upstream_time: Text | None = _exactly("upstream time in seconds")
+    country: Text | None = _exactly("country, ISO 3166-1 alpha-2")
+    is_bot: Text | None = _exactly("`true` for programs, `false` for the others")
+    ua_family: Text | None = _exactly("family of the agent, such as `Chrome`")
+    rules: Text | None = _exactly("id of a rule that hit")
+    classes: Text | None = _exactly("attack class")
+    score: Text | None = _exactly("score, 0 to 1")
+    attack: Text | None = _exactly("`true` for attacks, `false` for the others")
+    source: Text | None = _exactly("the log it stands in")
 
 
 FIELDS = tuple(name for name in Scope.model_fields if name not in {*Span.model_fields, "where"})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -49,9 +49,14 @@ async def happened(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, DEADLINE)
 
 
-async def free(pool: QueryPool) -> None:
-    while pool.waiting:
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what other threads do; `run` has the deadline."""
+    while not holds():  # noqa: ASYNC110 - threads set no event of this loop
         await asyncio.sleep(0.005)
+
+
+async def free(pool: QueryPool) -> None:
+    await until(lambda: not pool.waiting)
 
 
 def test_the_answer_of_a_thread_comes_back_in_the_language_of_the_asker() -> None:
@@ -93,8 +98,7 @@ def test_a_named_query_tells_its_state_progress_and_time() -> None:
         await happened(work.began)
         query = pool.find(name)
         assert query is not None
-        while query.done < 0.5:
-            await asyncio.sleep(0.005)
+        await until(lambda: query.done == 0.5)
         clock.now = 2.5
         assert (query.state, query.done, query.elapsed) == (State.RUNNING, 0.5, 2.5)
         work.go.set()
@@ -314,8 +318,7 @@ def test_a_stream_is_made_no_faster_than_it_is_taken() -> None:
         ended = threading.Event()
         pieces = pool.stream(counting(ended, made))
         assert await anext(pieces) == 0
-        while len(made) < 3:
-            await asyncio.sleep(0.005)
+        await until(lambda: len(made) >= 3)
         await asyncio.sleep(0.05)
         assert len(made) <= 4
         await pieces.aclose()

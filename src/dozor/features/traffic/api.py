@@ -55,16 +55,25 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # `+` is a space in addresses, and people forget it.
 _LOST_PLUS = re.compile(r"(\S+T\S+) (\d\d:?\d\d)")
 
-_FAILURES: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "A time, a filter, a step or a cursor cannot be used."},
-    409: {"model": Problem, "description": "The query was called off, or its id is taken."},
+_Responses = dict[int | str, dict[str, Any]]
+
+_KNOWN: _Responses = {
     422: {"model": Problem, "description": "A parameter is unknown, out of range or of the wrong type."},
     500: {"model": Problem, "description": "A mistake inside Dozor, or a question that it cannot answer."},
+}
+_ASKED: _Responses = {
+    **_KNOWN,
+    409: {"model": Problem, "description": "The query was called off, or its id is taken."},
     503: {"model": Problem, "description": "The store is away, or too many questions wait: see Retry-After."},
 }
-_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such line."}}
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}}
+_WORDS: _Responses = {
+    **_ASKED,
+    400: {"model": Problem, "description": "A time, a filter, a step or a cursor cannot be used."},
+}
+_ONE: _Responses = {**_ASKED, 404: {"model": Problem, "description": "There is no such line."}}
+_STREAM: _Responses = {
+    **_WORDS,
+    200: {"content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}},
 }
 
 
@@ -83,7 +92,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
         pool: Where questions are asked.
         now: Tells the time.
     """
-    router = APIRouter(prefix="/traffic", tags=["traffic"], responses=_FAILURES)
+    router = APIRouter(prefix="/traffic", tags=["traffic"])
 
     async def answer(
         request: Request, query_id: UUID | None, work: Callable[[Watch], Wire], *, without: str = ""
@@ -110,7 +119,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
     def step_of(text: str | None, scope: Filters) -> timedelta | None:
         return None if text is None else _step(text, scope, queries, now())
 
-    @router.get("/summary", operation_id="traffic_summary", response_model=wire.Summary)
+    @router.get("/summary", operation_id="traffic_summary", response_model=wire.Summary, responses=_WORDS)
     async def summary(request: Request, asked: Annotated[wire.SummaryRequest, Query()]) -> Response:
         """All that `dozor report --json` says, over the same lines with the same numbers."""
         scope = scope_of(asked)
@@ -159,7 +168,9 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
             return await stream(asked.query_id, lambda watch: _top_batches(ask(watch)))
         return await answer(request, asked.query_id, lambda watch: wire.TopList.model_validate(ask(watch)))
 
-    @router.get("/geography", operation_id="traffic_geography", response_model=wire.Geography)
+    @router.get(
+        "/geography", operation_id="traffic_geography", response_model=wire.Geography, responses=_WORDS
+    )
     async def geography(request: Request, asked: Annotated[wire.Scope, Query()]) -> Response:
         """Requests by country of the client, and those of no country apart."""
         scope = scope_of(asked)
@@ -169,7 +180,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/findings", operation_id="traffic_findings", response_model=wire.Findings)
+    @router.get("/findings", operation_id="traffic_findings", response_model=wire.Findings, responses=_WORDS)
     async def findings(request: Request, asked: Annotated[wire.FindingsRequest, Query()]) -> Response:
         """Attacks by client and class, the highest score first."""
         scope = scope_of(asked)
@@ -180,7 +191,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/changes", operation_id="traffic_changes", response_model=wire.Changes)
+    @router.get("/changes", operation_id="traffic_changes", response_model=wire.Changes, responses=_WORDS)
     async def changed(request: Request, asked: Annotated[wire.ChangesRequest, Query()]) -> Response:
         """What differs from the stretch of the same length before."""
         scope, moment = scope_of(asked), now()
@@ -207,7 +218,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/lines/{id}", operation_id="traffic_line", response_model=wire.Line, responses=_MISSING)
+    @router.get("/lines/{id}", operation_id="traffic_line", response_model=wire.Line, responses=_ONE)
     async def line(
         request: Request,
         id: Annotated[str, Path(max_length=200, description="`id` of a line.")],  # noqa: A002
@@ -226,7 +237,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/errors", operation_id="traffic_errors", response_model=wire.ErrorGroups)
+    @router.get("/errors", operation_id="traffic_errors", response_model=wire.ErrorGroups, responses=_WORDS)
     async def errors(request: Request, asked: Annotated[wire.ErrorsRequest, Query()]) -> Response:
         """Messages of error logs, the most frequent first."""
         since, until = span_of(asked)
@@ -237,7 +248,12 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/errors/timeseries", operation_id="traffic_errors_timeseries", response_model=wire.Timeline)
+    @router.get(
+        "/errors/timeseries",
+        operation_id="traffic_errors_timeseries",
+        response_model=wire.Timeline,
+        responses=_WORDS,
+    )
     async def errors_timeseries(
         request: Request, asked: Annotated[wire.ErrorTimelineRequest, Query()]
     ) -> Response:
@@ -250,7 +266,9 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/errors/lines", operation_id="traffic_errors_lines", response_model=wire.ErrorLines)
+    @router.get(
+        "/errors/lines", operation_id="traffic_errors_lines", response_model=wire.ErrorLines, responses=_WORDS
+    )
     async def errors_lines(request: Request, asked: Annotated[wire.ErrorLinesRequest, Query()]) -> Response:
         """A page of lines of error logs, the newest first."""
         since, until = span_of(asked)
@@ -269,7 +287,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/rejects", operation_id="traffic_rejects", response_model=wire.Rejects)
+    @router.get("/rejects", operation_id="traffic_rejects", response_model=wire.Rejects, responses=_ASKED)
     async def rejects(request: Request, asked: Annotated[wire.RejectsRequest, Query()]) -> Response:
         """The latest lines that were no requests."""
 
@@ -278,12 +296,12 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/sources", operation_id="traffic_sources", response_model=wire.Sources)
+    @router.get("/sources", operation_id="traffic_sources", response_model=wire.Sources, responses=_KNOWN)
     async def followed(_asked: Annotated[wire.Nothing, Query()]) -> Response:
         """The logs that are followed, and how they are; it answers also when the store does not."""
         return _ok(_json(wire.Sources.model_validate({"items": sources()})))
 
-    @router.get("/coverage", operation_id="traffic_coverage", response_model=wire.Coverage)
+    @router.get("/coverage", operation_id="traffic_coverage", response_model=wire.Coverage, responses=_ASKED)
     async def coverage(request: Request, asked: Annotated[wire.Tracked, Query()]) -> Response:
         """What the store holds."""
 
