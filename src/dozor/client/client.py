@@ -35,6 +35,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._connection = Connection(base_url, timeout=timeout, headers=headers, transport=transport)
+        self.base_url = base_url
         self.traffic = Traffic(self._connection)
         self.queries = Queries(self._connection)
 

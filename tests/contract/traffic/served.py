@@ -106,6 +106,11 @@ class FakeQueries:
         return scripted(*arguments, **named) if scripted else default
 
     @property
+    def last(self) -> Any:
+        """The last question: its name, its arguments, and the named ones."""
+        return self.asked[-1]
+
+    @property
     def scope(self) -> Filters:
         """What the last question was about."""
         scope = self.asked[-1][1][0]

@@ -283,7 +283,7 @@ def test_a_page_of_lines_has_items_and_the_cursor_of_the_next(site: Site) -> Non
     (item,) = told["items"]
     assert (item["id"], item["line"], item["ts"]) == ("a-7", 7, "2026-11-22T12:00:00.000Z")
     assert item["score"] == 0.9
-    (_name, _arguments, named) = site.queries.asked[-1]
+    (_name, _arguments, named) = site.queries.last
     assert (named["limit"], named["cursor"]) == (5, "after-3")
 
 
@@ -336,10 +336,10 @@ def test_a_span_is_counted_back_from_now(site: Site) -> None:
 
 def test_grouping_reaches_the_store(site: Site) -> None:
     site.get(f"{ROOT}/timeseries?step=5m&split=audience&since=2h")
-    (name, _arguments, named) = site.queries.asked[-1]
+    (name, _arguments, named) = site.queries.last
     assert (name, named["step"], named["split"]) == ("timeline", timedelta(minutes=5), Split.AUDIENCE)
     site.get(f"{ROOT}/top/class?measure=attacks&limit=3")
-    (name, arguments, named) = site.queries.asked[-1]
+    (name, arguments, named) = site.queries.last
     assert (name, arguments[1], named["measure"], named["limit"]) == (
         "top",
         Dimension.CLASS,
@@ -412,7 +412,7 @@ def table(response: httpx.Response) -> pa.Table:
 def test_all_lines_come_as_an_arrow_stream_batch_by_batch(site: Site) -> None:
     got = table(site.get(f"{ROOT}/lines?since=2026-11-22", Accept=ARROW))
     assert got["line"].to_pylist() == [1, 2, 3]
-    assert site.queries.asked[-1][0] == "batches"
+    assert site.queries.last[0] == "batches"
     assert site.queries.scope.since == datetime(2026, 11, 22, tzinfo=UTC)
 
 

@@ -218,7 +218,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/lines/{id}", operation_id="traffic_line", response_model=wire.Line, responses=_ONE)
+    @router.get("/lines/{id:path}", operation_id="traffic_line", response_model=wire.Line, responses=_ONE)
     async def line(
         request: Request,
         id: Annotated[str, Path(max_length=200, description="`id` of a line.")],  # noqa: A002
