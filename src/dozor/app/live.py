@@ -31,6 +31,7 @@ from dozor.features.traffic.api import build_router
 from dozor.features.traffic.core.formats import find_format
 from dozor.features.traffic.ports import LiveSource, RecordStore, TrafficQueries
 from dozor.infra.folder import owned_folder
+from dozor.infra.memory import Housekeeper
 from dozor.infra.metrics import Metrics
 from dozor.infra.queries import QueryPool
 from dozor.infra.server import Server, bind
@@ -71,7 +72,7 @@ async def run(settings: Settings, read: Callable[[], Settings], *, demo: bool) -
         services = compose(settings, folder, sources, listening)
         if feed is not None:
             services.supervisor.add(feed)
-        introduce(settings, services.port, folder, sources)
+        introduce(settings, services.port, folder, [source.name for source in sources], demo=demo)
         for note in notes:
             say(note)
         with signals(services.supervisor, reload=Reload(settings, read, say)):
@@ -100,7 +101,7 @@ def compose(
         gate.opened,
         pace_of(settings.traffic),
     )
-    readiness = Readiness(gate.check, lambda: reasons(ingest.status()))
+    readiness = Readiness(lambda: gate.check(), lambda: reasons(ingest.status()))
     metrics = Metrics()
     metrics.ask(figures(ingest, lambda: supervisor.statuses))
     console = late_console()
@@ -119,6 +120,7 @@ def compose(
     supervisor.add(StoreService(gate, lambda: open_store(settings, folder)), essential=True)
     supervisor.add(ingest, essential=True)
     supervisor.add(ConsoleService(console, lambda: build_console(port)))
+    supervisor.add(Housekeeper())
     supervisor.add(Announcer(readiness.reasons, lambda: behind(ingest.status()), say))
     return Composed(supervisor, port)
 
@@ -197,15 +199,16 @@ def say(text: str) -> None:
     click.echo(text)
 
 
-def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[LiveSource]) -> None:
+def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[str], *, demo: bool) -> None:
     """Say where everything is and how it ends."""
     say(_("Dozor {version} is starting.").format(version=__version__))
-    named = [_with_note(source.name) for source in sources]
+    named = [name if demo else _with_note(name) for name in sources]
     days = settings.traffic.retention_days
     for title, lines in (
         (_("console"), [f"http://127.0.0.1:{port}"]),
         (_("sources"), named or [_("none; name a log with --log, or look around with --demo")]),
-        (_("store"), [mask(settings.traffic.clickhouse_url or str(folder))]),
+        (_("data"), [str(folder)]),
+        (_("events"), [mask(settings.traffic.clickhouse_url)] if settings.traffic.clickhouse_url else []),
         (_("kept for"), [ngettext("{count} day", "{count} days", days).format(count=days)]),
         (_("to stop"), [_("Ctrl-C finishes what is under way; twice ends at once")]),
     ):

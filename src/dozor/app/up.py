@@ -137,6 +137,9 @@ def _check_host(host: str) -> None:
 
 def _serve(settings: Settings, read: Callable[[], Settings], *, demo: bool) -> int:
     """Run the process; return its exit code."""
+    from dozor.infra.memory import prefer_small
+
+    prefer_small()
     from dozor.app.live import run
 
     ending = asyncio.run(run(settings, read, demo=demo))

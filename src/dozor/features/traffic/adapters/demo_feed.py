@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from dozor.features.traffic.core.demo import (
     SECOND,
     DemoFormat,
     DemoOptions,
+    World,
     access_lines,
     backfill,
     build_world,
@@ -29,7 +32,6 @@ from dozor.kernel.i18n import _
 
 AttackSamples = Callable[[], Mapping[str, Sequence[str]]]
 
-_AHEAD: Final = 3650  # days that are made up one by one as they come
 _SLICE: Final = 50_000  # events; their text is ten times their size
 _TAIL: Final = 1 << 16
 _TIME: Final = re.compile(rb"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]")
@@ -87,12 +89,9 @@ class DemoFeed:
         try:
             self.access.parent.mkdir(parents=True, exist_ok=True)
             begin = self._begin()
-            tables = backfill(
-                build_world(self._options, self._samples()), begin + timedelta(days=_AHEAD), _AHEAD
-            )
-            line = 1
-            for table in tables:
-                rest = table
+            world, line = build_world(self._options, self._samples()), 1
+            for day in count():
+                rest = _events_of(world, begin, day)
                 while len(rest):
                     at = round(self._now().timestamp() * SECOND)
                     due = int(rest["t"].search_sorted(at, side="right"))
@@ -127,6 +126,13 @@ class DemoFeed:
             # A line that was cut off by a crash or a full disk must not swallow the next one.
             cut = file.tell() and not _ends_with_line(path)
             file.write(("\n" if cut else "").encode() + "".join(f"{line}\n" for line in lines).encode())
+
+
+def _events_of(world: World, begin: datetime, day: int) -> pl.DataFrame:
+    """What happens on one day from `begin` on; a world of its own each, so that only one day is in memory."""
+    options = replace(world.options, seed=world.options.seed + day)
+    end = begin + timedelta(days=day + 1)
+    return next(backfill(replace(world, options=options), end, 1))
 
 
 def _rotated(path: Path) -> Path:
