@@ -329,7 +329,7 @@ class Summary(Wire):
     )
     reject_reasons: dict[str, int] = Field(description="Rejected lines by reason.")
     reject_examples: tuple[Reject, ...] = Field(description="Some of the rejected lines.")
-    sources: tuple[Source, ...] = Field(description="The logs with requests in scope.")
+    sources: tuple[Source, ...] = Field(description="The logs that are kept.")
     errors: tuple[ErrorRow, ...] = Field(description="Messages of nginx's error logs, most frequent first.")
     elapsed_seconds: Seconds = Field(
         validation_alias=AliasChoices("elapsed_seconds", "seconds"),

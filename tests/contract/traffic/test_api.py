@@ -17,6 +17,7 @@ import jsonschema
 import pyarrow as pa
 import pytest
 
+from dozor.columns.record import RECORD
 from dozor.features.traffic.adapters.json import to_json
 from dozor.features.traffic.model import Condition, Dimension, Measure, Split, TopList
 from dozor.features.traffic.ports import Watch
@@ -416,9 +417,11 @@ def test_all_lines_come_as_an_arrow_stream_batch_by_batch(site: Site) -> None:
     assert site.queries.scope.since == datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def test_no_lines_are_an_empty_stream(site: Site) -> None:
+def test_no_lines_are_a_stream_of_all_columns_without_rows(site: Site) -> None:
     site.queries.script["batches"] = lambda *_a, **_n: iter(())
-    assert table(site.get(f"{ROOT}/lines", Accept=ARROW)).num_rows == 0
+    got = table(site.get(f"{ROOT}/lines", Accept=ARROW))
+    assert got.num_rows == 0
+    assert got.column_names == [*RECORD.names, "source"]
 
 
 def test_lists_and_time_lines_come_as_tables(site: Site) -> None:

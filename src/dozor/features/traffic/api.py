@@ -10,15 +10,17 @@ import io
 import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
+import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from dozor.columns.record import RECORD
 from dozor.features.traffic.core.comparison import stretches
 from dozor.features.traffic.core.filters import parse_condition, parse_moment
 from dozor.features.traffic.model import (
@@ -42,14 +44,13 @@ from dozor.wire import traffic as wire
 from dozor.wire.base import Wire
 from dozor.wire.problem import Problem
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 log = logging.getLogger(__name__)
 
 ARROW = "application/vnd.apache.arrow.stream"
 
 _MOST_STEPS = 10_000
+_PIECE = 8_192  # rows of a stream that are sent at once: some megabytes
+_LINES = pa.schema([*RECORD, pa.field("source", pa.string(), nullable=False)])
 _STEP = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # `+` is a space in addresses, and people forget it.
@@ -400,8 +401,8 @@ def _as_parameter(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def _as_cursor(cursor: str | None) -> Iterator[None]:
-    # All other words were read before the store is asked.
-    with _as_parameter("cursor", cursor or ""):
+    """Of what the store refuses, the cursor is to blame: all other words were read before it was asked."""
+    with nullcontext() if cursor is None else _as_parameter("cursor", cursor):
         yield
 
 
@@ -460,8 +461,6 @@ def _geography(list_: TopList) -> wire.Geography:
 
 
 def _top_batches(list_: TopList) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa  # noqa: PLC0415
-
     schema = pa.schema(
         [
             pa.field("value", pa.string(), nullable=False),
@@ -477,8 +476,6 @@ def _top_batches(list_: TopList) -> Iterator[pa.RecordBatch]:
 
 
 def _timeline_batches(timeline: Timeline) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa  # noqa: PLC0415
-
     schema = pa.schema(
         [
             pa.field("series", pa.string(), nullable=False),
@@ -493,17 +490,16 @@ def _timeline_batches(timeline: Timeline) -> Iterator[pa.RecordBatch]:
 
 
 def _arrow_pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-    """An Arrow stream, a piece for each batch; without batches it has no columns."""
-    import pyarrow as pa  # noqa: PLC0415
-
+    """An Arrow stream in small pieces; without batches it is one of lines, with no rows."""
     out = io.BytesIO()
     writer = None
     for batch in batches:
         if writer is None:
             writer = pa.ipc.new_stream(out, batch.schema)
-        writer.write_batch(batch)
-        yield _taken(out)
-    (writer or pa.ipc.new_stream(out, pa.schema([]))).close()
+        for start in range(0, len(batch), _PIECE):
+            writer.write_batch(batch.slice(start, _PIECE))
+            yield _taken(out)
+    (writer or pa.ipc.new_stream(out, _LINES)).close()
     yield _taken(out)
 
 
