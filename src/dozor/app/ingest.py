@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dozor.app.settings import Settings
 from dozor.features.traffic.model import SourceState, SourceStatus
 from dozor.features.traffic.ports import Checkpoints, LiveSource, RecordStore
 from dozor.features.traffic.service.live import LiveIngest, Pace
@@ -22,20 +21,30 @@ if TYPE_CHECKING:
     from dozor.features.traffic.service import Pipeline
 
 STDIN = "-"
+SPOOL = "spool"
 
 _MIB = 1 << 20
+_LAST_PORT = 65535
 _READY = {SourceState.FOLLOWING, SourceState.BEHIND}
 
 
-def build_sources(settings: Settings, more: Sequence[Path] = ()) -> list[LiveSource]:
+def build_sources(settings: TrafficSettings, folder: Path, more: Sequence[Path] = ()) -> list[LiveSource]:
     """What is followed: the logs of the settings, `more` of them, and syslog.
+
+    Args:
+        settings: Names of logs and addresses.
+        folder: What arrives by pipe or network is kept below it until it is stored.
+        more: Further logs.
 
     Raises:
         UsageError: A log is named twice, is a folder, or an address is none.
     """
+    from dozor.features.traffic.adapters.stdin import StdinSource
+    from dozor.features.traffic.adapters.syslog import SyslogSource
     from dozor.features.traffic.adapters.tail import TailSource
 
-    names = [*settings.traffic.logs, *map(str, more)]
+    names = [*settings.logs, *map(str, more)]
+    spool = folder / SPOOL
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(
@@ -43,13 +52,35 @@ def build_sources(settings: Settings, more: Sequence[Path] = ()) -> list[LiveSou
         )
     sources: list[LiveSource] = []
     for name in names:
-        if name != STDIN and Path(name).is_dir():
+        if name == STDIN:
+            sources.append(StdinSource(spool))
+            continue
+        if Path(name).is_dir():
             raise UsageError(
                 _("'{name}' is a folder.").format(name=name),
                 hint=_("Name the files in it, such as --log '{name}/*.log'.").format(name=name.rstrip("/")),
             )
         sources.append(TailSource(name))
+    if settings.syslog_udp:
+        sources.append(SyslogSource("udp", *_address(settings.syslog_udp, "--syslog-udp"), spool=spool))
+    if settings.syslog_tcp:
+        sources.append(SyslogSource("tcp", *_address(settings.syslog_tcp, "--syslog-tcp"), spool=spool))
     return sources
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `[IPV6]:PORT` or `PORT`; this machine alone when no host is given.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    host, _colon, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > _LAST_PORT:
+        raise UsageError(
+            _("The address '{text}' of {option} cannot be used.").format(text=text, option=option),
+            hint=_("Write it as 127.0.0.1:5514."),
+        )
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 class Ingest:
@@ -135,12 +166,13 @@ def reasons(statuses: Sequence[SourceStatus]) -> Mapping[str, str]:
 
 def _followed(status: SourceStatus) -> bool:
     if status.state is SourceState.WAITING:
-        return not os.path.lexists(status.name) and not _is_address(status.name)
+        return not os.path.lexists(status.name) and not is_address(status.name)
     return status.state in _READY
 
 
-def _is_address(name: str) -> bool:
-    return name.startswith("syslog")
+def is_address(name: str) -> bool:
+    """Tell whether a source is an address that is listened on."""
+    return name.startswith("syslog:")
 
 
 def behind(statuses: Sequence[SourceStatus]) -> list[str]:

@@ -9,7 +9,7 @@ import glob
 import hashlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,18 @@ from urllib.parse import urlsplit
 import click
 
 from dozor import __version__
-from dozor.app.ingest import STDIN, Ingest, behind, build_sources, figures, pace_of, reasons
+from dozor.app.api import api_routers
+from dozor.app.ingest import STDIN, Ingest, behind, build_sources, figures, is_address, pace_of, reasons
 from dozor.app.logs import Reload, start_logging
 from dozor.app.pipeline import AUTO, build_pipeline
 from dozor.app.server import Parts, create_app, late_console
 from dozor.app.services import Announcer, ConsoleService, Gate, Readiness, StoreService
 from dozor.app.settings import Settings
 from dozor.app.up import default_data_dir
+from dozor.features.threats.core.rules import load_rules
 from dozor.features.traffic.adapters.checkpoint_sqlite import SqliteCheckpoints
-from dozor.features.traffic.api import build_router
 from dozor.features.traffic.core.formats import find_format
+from dozor.features.traffic.model import RuleFacts
 from dozor.features.traffic.ports import LiveSource, RecordStore, TrafficQueries
 from dozor.infra.folder import owned_folder
 from dozor.infra.memory import Housekeeper
@@ -65,7 +67,7 @@ async def run(settings: Settings, read: Callable[[], Settings], *, demo: bool) -
         notes = start_logging(settings)
         folder = data_folder(settings, demo=demo)
         feed = demo_feed(folder) if demo else None
-        sources = build_sources(settings, [feed.access, feed.error] if feed else [])
+        sources = build_sources(settings.traffic, folder, [feed.access, feed.error] if feed else [])
         listening = bind(settings.host, settings.port)
         stack.callback(listening.close)
         stack.enter_context(owned_folder(folder))
@@ -101,23 +103,25 @@ def compose(
         gate.opened,
         pace_of(settings.traffic),
     )
-    readiness = Readiness(lambda: gate.check(), lambda: reasons(ingest.status()))
+    # What the gate stands for changes, so it is looked up at each call.
+    readiness = Readiness(lambda: gate.check(), lambda: reasons(ingest.status()))  # noqa: PLW0108 - see above
     metrics = Metrics()
     metrics.ask(figures(ingest, lambda: supervisor.statuses))
     console = late_console()
-    queries = QueryPool()
+    pool = QueryPool()
     app = create_app(
         Parts(
             port=port,
             reasons=readiness.reasons,
             statuses=lambda: supervisor.statuses,
             metrics=metrics,
-            routers=(build_router(cast("TrafficQueries", gate), ingest.status, pool=queries),),
+            routers=api_routers(cast("TrafficQueries", gate), ingest.status, pool),
             console=console,
         )
     )
     supervisor.add(Server(app, listening), essential=True)
-    supervisor.add(StoreService(gate, lambda: open_store(settings, folder)), essential=True)
+    store = StoreService(gate, lambda: open_store(settings, folder), before_close=pool.close)
+    supervisor.add(store, essential=True)
     supervisor.add(ingest, essential=True)
     supervisor.add(ConsoleService(console, lambda: build_console(port)))
     supervisor.add(Housekeeper())
@@ -127,16 +131,23 @@ def compose(
 
 def open_store(settings: Settings, folder: Path) -> Any:
     """The store of the settings: a ClickHouse server, or the engine in this process."""
-    from dozor.features.traffic.adapters.store_clickhouse import open_store as open_clickhouse_store
+    from dozor.features.traffic.adapters import store_clickhouse
 
     traffic = settings.traffic
-    return open_clickhouse_store(
+    return store_clickhouse.open_store(
         folder=folder / "events",
         url=traffic.clickhouse_url,
         user=traffic.clickhouse_user,
         password=traffic.clickhouse_password.get_secret_value(),
         retention_days=traffic.retention_days,
+        rule_facts=rule_facts(settings),
     )
+
+
+def rule_facts(settings: Settings) -> Mapping[str, RuleFacts]:
+    """What traffic tells of the rules that are in force."""
+    rules = load_rules(settings.threats.extra_rules_dir, settings.threats.disabled_rules).rules
+    return {rule.id: RuleFacts(rule.attack_class.value, rule.severity) for rule in rules}
 
 
 def checkpoints_name(settings: Settings) -> str:
@@ -218,6 +229,6 @@ def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[str
 
 def _with_note(name: str) -> str:
     path = Path(name)
-    if name == STDIN or glob.has_magic(name) or path.exists():
+    if name == STDIN or is_address(name) or glob.has_magic(name) or path.exists():
         return name
     return _("{name} (does not exist yet; it is waited for)").format(name=name)

@@ -55,13 +55,17 @@ class StoreService:
     Args:
         gate: Where it stands when it is open.
         open_store: Opens it; called in a thread.
+        before_close: Ends what still asks it; called in a thread.
     """
 
     name = "store"
 
-    def __init__(self, gate: Gate, open_store: Callable[[], Any]) -> None:
+    def __init__(
+        self, gate: Gate, open_store: Callable[[], Any], *, before_close: Callable[[], None] = lambda: None
+    ) -> None:
         self._gate = gate
         self._open = open_store
+        self._before_close = before_close
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep it open until `stop`.
@@ -82,7 +86,11 @@ class StoreService:
             self._gate.opened.clear()
             self._gate.store = None
             self._gate.reason = _("The store is being closed.")
-            await asyncio.to_thread(store.close)
+            await asyncio.to_thread(self._close, store)
+
+    def _close(self, store: Any) -> None:
+        self._before_close()
+        store.close()
 
 
 class ConsoleService:
