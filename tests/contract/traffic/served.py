@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from dozor.features.traffic.model import (
 from dozor.features.traffic.ports import TrafficQueries, Watch
 from dozor.infra import problems
 from dozor.infra.queries import QueryPool
+from dozor.infra.server import bind
 from tests.unit.traffic import records, summaries
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -228,7 +228,7 @@ def serve(
 ) -> Iterator[str]:
     """Serve the API on a free port of loopback; gives its address."""
     pool = pool or QueryPool()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with bind("127.0.0.1", 0) as listening:
         app = application(queries, pool, sources)
         server = uvicorn.Server(
             uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)

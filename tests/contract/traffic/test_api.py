@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -242,6 +243,16 @@ def test_the_sources_are_told_while_the_store_is_away(site: Site) -> None:
 
 
 # The answers
+
+
+def test_a_small_answer_does_not_wait_for_the_callers_acknowledgement(site: Site) -> None:
+    def took() -> float:
+        began = time.perf_counter()
+        site.get(f"{ROOT}/sources")
+        return time.perf_counter() - began
+
+    # Header and body are two segments; with Nagle's algorithm each answer takes 40 ms.
+    assert min(took() for _ in range(10)) < 0.03
 
 
 def test_the_summary_is_the_report_key_for_key(site: Site) -> None:
