@@ -10,7 +10,6 @@ from dozor.features.traffic.adapters.tail import TailSource
 from dozor.features.traffic.model import SourceState
 from dozor.features.traffic.ports import Checkpoints
 from dozor.features.traffic.service.live import LiveIngest, Pace
-
 from tests.unit.traffic.live import PLAIN_PIPELINE, CountingStore, line, lines, running, wait_for
 
 QUICK = Pace(delay=0.01, retry=0.01, retry_cap=0.05)

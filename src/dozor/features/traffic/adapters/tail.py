@@ -48,9 +48,11 @@ SETTLE = 5.0
 LINGER = 60.0
 """Seconds without a change after which a rotated file is let go."""
 
+LOOK = 1.0
+"""Seconds between looks at the whole folder, where new logs of a pattern come and rotated ones go."""
+
 _CUT_LINE = 64 << 10
 _SHORTEST_HEAD = 32  # fewer bytes do not tell a file from another
-_LOOK_AROUND = 1.0  # seconds between looks at the whole folder
 _TRY_AGAIN = 10.0  # seconds before a file that broke off is opened again
 _PACKED_STEP = 4 << 20
 _NEWLINE = ord("\n")
@@ -260,6 +262,7 @@ class TailSource:
         title: What people call a log of it, by file name without rotation; None takes its path.
         settle: Seconds as `SETTLE`.
         linger: Seconds as `LINGER`.
+        look: Seconds as `LOOK`.
         clock: Monotonic seconds.
     """
 
@@ -271,13 +274,14 @@ class TailSource:
         title: Callable[[str], str] | None = None,
         settle: float = SETTLE,
         linger: float = LINGER,
+        look: float = LOOK,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pattern = os.path.abspath(os.fspath(pattern))  # noqa: PTH100 - links stay as they are
         self._name = os.fspath(pattern) if name is None else name
         self._is_pattern = glob.has_magic(self._pattern) and not os.path.lexists(self._pattern)
         self._title = title
-        self._settle, self._linger, self._clock = settle, linger, clock
+        self._settle, self._linger, self._look, self._clock = settle, linger, look, clock
         self._families: dict[tuple[Path, str], _Family] = {}
         self._marks: dict[str, Mark] = {}
         self._matched = float("-inf")
@@ -314,7 +318,7 @@ class TailSource:
     def scan(self) -> None:
         """Look what is there by now."""
         now = self._clock()
-        if now - self._matched >= _LOOK_AROUND:
+        if now - self._matched >= self._look:
             self._match()
             self._matched = now
         for family in self._families.values():
@@ -373,7 +377,7 @@ class TailSource:
             there = None
         else:
             there = identity(status)
-        if there != family.there or now - family.looked >= _LOOK_AROUND:
+        if there != family.there or now - family.looked >= self._look:
             family.there = there
             self._look_around(family, now)
         truncated = [life for life in family.lives if not self._measure(life, now)]

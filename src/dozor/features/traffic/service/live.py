@@ -302,11 +302,11 @@ class _Maker:
             errors = parse_errorlog(arrival.data, offset=arrival.offset, first_line=arrival.first_line)
             seconds["parse"] = time.perf_counter() - began
             rows, rejects = errors.records, errors.rejects
-            delivery = Delivery(mark.name, mark.token, errors=rows, rejects=rejects)
+            delivery = Delivery(mark.name, mark.token, errors=rows, rejects=rejects, format=format_.name)
         else:
             run = self._pipeline.run(arrival, format_, Filters(), seconds, source=mark.name)
             rows, rejects = run.records, run.rejects
-            delivery = Delivery(mark.name, mark.token, records=rows, rejects=rejects)
+            delivery = Delivery(mark.name, mark.token, records=rows, rejects=rejects, format=format_.name)
             if self._findings is not None:
                 batch.findings = tuple(self._findings(rows))
         batch.lines, batch.rejected = len(rows), len(rejects)
