@@ -244,9 +244,9 @@ class Summariser:
         for row in rejects.slice(0, max(0, TOP - len(self._rejects.examples))).to_pylist():
             self._rejects.examples.append(Reject(source, row["line"], row["reason"], row["raw"]))
 
-    def add_errors(self, records: pa.RecordBatch, source: str) -> None:
-        """Count messages of an error log (schema `core.errorlog.ERROR_RECORD`)."""
-        self._sources[source].parsed += len(records)
+    def add_errors(self, records: pa.RecordBatch, source: str, *, parsed: int | None = None) -> None:
+        """Count messages of an error log (schema `core.errorlog.ERROR_RECORD`); `parsed` is as in `add`."""
+        self._sources[source].parsed += len(records) if parsed is None else parsed
         if len(records):
             self._groups["errors"].add(count_messages(records))
 

@@ -134,7 +134,8 @@ def report(
         pipeline: What to do with their lines.
         spill: Where counts go that pass the budget.
         memory_budget: Bytes for counts of distinct values.
-        filters: Which requests to count; rejects are counted always.
+        filters: Which requests to count, and by their times which lines of error logs; rejects are
+            counted always.
         workers: Chunks worked on at the same time.
         top: Rows of each top list at the most.
         stages: If given, seconds by stage are added to it (summed over threads).
@@ -151,7 +152,7 @@ def report(
             format_ = pipeline.format_of(head)
             summariser.add_source(source.name, format_.name)
             if format_.kind is Kind.ERROR_LOG:
-                _read_errors(chunks, summariser, source.name)
+                _read_errors(chunks, summariser, source.name, filters or Filters())
                 continue
 
             def count(chunk: Chunk, format_: Format = format_, name: str = source.name) -> _Counted:
@@ -226,10 +227,11 @@ def _where(records: pa.RecordBatch, conditions: Sequence[pl.Expr]) -> pa.RecordB
     return filter_batch(records, keep)
 
 
-def _read_errors(chunks: Iterable[Chunk], summariser: Summariser, name: str) -> None:
+def _read_errors(chunks: Iterable[Chunk], summariser: Summariser, name: str, filters: Filters) -> None:
     for chunk in chunks:
         parsed = parse_errorlog(chunk.data, offset=chunk.offset, first_line=chunk.first_line)
-        summariser.add_errors(parsed.records, name)
+        chosen = _where(parsed.records, [] if (bounds := time_bounds(filters)) is None else [bounds])
+        summariser.add_errors(chosen, name, parsed=len(parsed.records))
         summariser.add_rejects(parsed.rejects, name)
 
 

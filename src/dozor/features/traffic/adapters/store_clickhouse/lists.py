@@ -97,7 +97,8 @@ def findings(
     """Answer `TrafficQueries.findings`."""
     where = Where(scope)
     rows = asking.rows(
-        "SELECT r.class AS attack_class, r.client AS client, any(r.country) AS country, max(r.score) AS score, "
+        f"SELECT r.class AS attack_class, r.client AS client, argMin(r.country, {ORDER}) AS country, "
+        "max(r.score) AS score, "
         "count() AS requests, min(r.ts) AS first, max(r.ts) AS last, "
         "sumMap([r.status], [toUInt64(1)]) AS status, groupUniqArrayArray(r.rules) AS rules, "
         f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM ("

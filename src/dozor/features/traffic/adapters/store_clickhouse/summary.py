@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -163,7 +164,7 @@ class _Summary:
 
     def _attackers(self) -> tuple[Attacker, ...]:
         rows = self._rows(
-            "SELECT r.client AS client, any(r.country) AS country, count() AS attacks, min(r.ts) AS first, "
+            "SELECT r.client AS client, argMin(r.country, (r.batch, r.row)) AS country, count() AS attacks, min(r.ts) AS first, "
             "max(r.ts) AS last, arraySort(groupUniqArrayArray(r.classes)) AS classes, max(r.score) AS score, "
             f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM {{attacks}} GROUP BY r.client "
             f"ORDER BY attacks DESC, score DESC, client LIMIT {self._top:d}"
@@ -197,23 +198,24 @@ class _Summary:
     def _sources(self) -> tuple[Source, ...]:
         """Sources with requests in scope, messages in its time, or rejects."""
         counted = self._rows("SELECT source, count() AS count FROM {requests} GROUP BY source")
-        parsed = self._all("SELECT source, count() AS count FROM requests GROUP BY source")
+        parsed = self._all(
+            "SELECT source, count() AS count FROM requests GROUP BY source "
+            "UNION ALL SELECT source, count() AS count FROM errors GROUP BY source"
+        )
         errors = Where()
         errors.between("ts", self._scope.since, self._scope.until)
         messages = self._rows("SELECT source, count() AS count FROM {errors} GROUP BY source", errors)
         rejected = self._all("SELECT source, count() AS count FROM rejects GROUP BY source")
         formats = self._all("SELECT source, format FROM sources FINAL")
         named = {row["source"]: row["format"] for row in formats}
-        requests, read, told, bad = (
-            {row["source"]: row["count"] for row in rows} for rows in (counted, parsed, messages, rejected)
-        )
+        requests, read, told, bad = (_counts(rows) for rows in (counted, parsed, messages, rejected))
         return tuple(
             Source(
                 name,
                 named.get(name, ""),
                 requests.get(name, 0),
                 bad.get(name, 0),
-                read.get(name, 0) + told.get(name, 0),
+                read.get(name, 0),
             )
             for name in sorted({*requests, *told, *bad})
         )
@@ -227,6 +229,13 @@ class _Summary:
             where,
         )
         return tuple(ErrorRow(**row) for row in rows)
+
+
+def _counts(rows: Sequence[Row]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row["source"]] += row["count"]
+    return counts
 
 
 def strongest(asking: Asking, places: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int, int], Row]:
