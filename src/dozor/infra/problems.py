@@ -260,7 +260,7 @@ def _words(item: Mapping[str, Any], name: str, known: Iterable[str]) -> tuple[st
                 usable=usable
             )
         case "string_too_long":
-            return _("It is too long."), _("Give at most {most} characters.").format(
+            return _("It is too long."), _("Its length may be {most} at the most.").format(
                 most=context["max_length"]
             )
         case "uuid_parsing" | "uuid_version" | "uuid_type":

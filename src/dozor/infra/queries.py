@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from dozor.kernel.errors import CancelledError, UnavailableError, UsageError
-from dozor.kernel.i18n import _
+from dozor.kernel.i18n import _, ngettext
 
 Answer = TypeVar("Answer")
 
@@ -259,7 +259,9 @@ class QueryPool:
     def _open(self, id: UUID | None, among: set[Query], most: int) -> Query:  # noqa: A002
         if len(among) >= most:
             raise BusyError(
-                _("{number} questions wait already.").format(number=len(among)),
+                ngettext(
+                    "{number} question waits already.", "{number} questions wait already.", len(among)
+                ).format(number=len(among)),
                 hint=_("Try again in a moment."),
             )
         self._forget()

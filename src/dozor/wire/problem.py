@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from dozor.wire.base import Wire
 
@@ -35,6 +35,28 @@ class ParameterProblem(Wire):
 
 class Problem(Wire):
     """Why a call failed and what its sender can do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:dozor:problem:bad-request",
+                    "title": "The question cannot be understood.",
+                    "status": 400,
+                    "detail": "Time 'yesterday' cannot be read.",
+                    "hint": "Write ISO 8601, such as 2026-11-22T10:00 (UTC).",
+                    "errors": [
+                        {
+                            "parameter": "since",
+                            "value": "yesterday",
+                            "detail": "Time 'yesterday' cannot be read.",
+                            "hint": "Write ISO 8601, such as 2026-11-22T10:00 (UTC).",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
 
     type: ProblemType = Field(description="Which failure it is: a stable name for programs.")
     title: str = Field(description="The failure in a few words, the same for each of its type.")

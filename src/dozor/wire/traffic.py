@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import UUID4, AliasChoices, Field
+from pydantic import UUID4, AliasChoices, ConfigDict, Field
 
 from dozor.wire.base import Fraction, Instant, Moment, Request, Seconds, Text, Wire
 
@@ -361,6 +361,28 @@ class CountedRow(Wire):
 class TopList(Wire):
     """The first values by a measure, and what they leave out."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "rows": [
+                        {
+                            "value": "/login",
+                            "requests": 4210,
+                            "bytes": 9120300,
+                            "errors": 37,
+                            "attacks": 12,
+                            "clients": 318,
+                            "seconds": 0.021,
+                        }
+                    ],
+                    "distinct": 1204,
+                    "requests": 81204,
+                }
+            ]
+        }
+    )
+
     rows: tuple[CountedRow, ...] = Field(description="The values, the most first, equal ones by value.")
     distinct: int = Field(description="How many values there are in all.")
     requests: int = Field(description="All requests in scope, those of other values included.")
@@ -377,6 +399,20 @@ class Series(Wire):
 
 class Timeline(Wire):
     """Steps without gaps, and a series for each part of the split."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "start": ["2026-11-22T10:00:00Z", "2026-11-22T10:01:00Z"],
+                    "step_seconds": 60,
+                    "series": [
+                        {"name": "ok", "requests": [812, 790], "bytes": [910200, 880100], "clients": [64, 61]}
+                    ],
+                }
+            ]
+        }
+    )
 
     start: tuple[Moment, ...] = Field(description="Start of each step.")
     step_seconds: Seconds = Field(
@@ -534,6 +570,26 @@ class Rejects(Wire):
 class SourceStatus(Wire):
     """A log that is followed, and how it is."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "/var/log/nginx/access.log",
+                    "format": "combined",
+                    "state": "following",
+                    "reason": "",
+                    "lag_bytes": 0,
+                    "lag_seconds": 0,
+                    "lines": 81204,
+                    "rejected": 2,
+                    "last_event": "2026-11-22T12:00:00.123Z",
+                    "offset": 18204113,
+                    "size": 18204113,
+                }
+            ]
+        }
+    )
+
     name: str = Field(description="What people call it: a path, or `-`.")
     format: str = Field(description="The format that its lines are parsed with; empty when not known yet.")
     state: str = Field(description="`starting`, `following`, `behind`, `waiting`, `paused` or `failed`.")
@@ -567,6 +623,14 @@ class Coverage(Wire):
 
 class Change(Wire):
     """A value that is asked for more or less than in the stretch before."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"dimension": "path", "value": "/wp-login.php", "requests": 912, "before": 3, "share": 0.41}
+            ]
+        }
+    )
 
     dimension: Literal["path", "client", "country", "status", "ua_family"]
     value: str = Field(description="The value; empty when not known.")

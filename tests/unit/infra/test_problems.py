@@ -164,7 +164,7 @@ def test_a_bug_in_the_middle_of_an_answer_leaves_it_without_an_end(caplog: pytes
             "Use one of: this, that.",
         ),
         ("flag=perhaps", "flag", "perhaps", "It is neither true nor false.", "Give true or false."),
-        ("text=long", "text", "long", "It is too long.", "Give at most 3 characters."),
+        ("text=long", "text", "long", "It is too long.", "Its length may be 3 at the most."),
         ("limt=3", "limt", "3", "There is no such parameter here.", "Did you mean 'limit'?"),
         ("zzz=3", "zzz", "3", "There is no such parameter here.", "Leave it out."),
     ],

@@ -110,6 +110,18 @@ def test_every_model_is_frozen(kind: type[BaseModel]) -> None:
     assert kind.model_config.get("frozen")
 
 
+def test_the_examples_of_the_document_are_answers() -> None:
+    examples = [
+        (kind, example)
+        for kind in MODELS
+        for example in kind.model_json_schema(mode="serialization").get("examples", ())
+    ]
+    assert len(examples) >= 6
+    for kind, example in examples:
+        told = json.loads(kind.model_validate(example).model_dump_json())
+        assert {name: told[name] for name in example} == example
+
+
 def test_times_are_told_in_utc_to_the_second_or_to_the_millisecond() -> None:
     class Times(base.Wire):
         moment: base.Moment
