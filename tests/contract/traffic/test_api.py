@@ -435,6 +435,17 @@ def test_no_lines_are_a_stream_of_all_columns_without_rows(site: Site) -> None:
     assert got.column_names == [*RECORD.names, "source"]
 
 
+def test_a_large_batch_is_sent_in_pieces_that_carry_their_own_rows_alone(site: Site) -> None:
+    rows = [{"line": n, "raw": f"{n:0100}"} for n in range(20_000)]
+    site.queries.script["batches"] = lambda *_a, **_n: iter([records.batch(rows)])
+    response = site.get(f"{ROOT}/lines", Accept=ARROW)
+    with pa.ipc.open_stream(response.content) as reader:
+        sizes = [len(batch) for batch in reader]
+    assert sum(sizes) == 20_000
+    assert len(sizes) == 3
+    assert len(response.content) < 20_000 * 600
+
+
 def test_lists_and_time_lines_come_as_tables(site: Site) -> None:
     got = table(site.get(f"{ROOT}/top/country", Accept=ARROW))
     assert got.to_pylist()[0] == {

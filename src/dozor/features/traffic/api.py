@@ -494,13 +494,25 @@ def _arrow_pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
     out = io.BytesIO()
     writer = None
     for batch in batches:
+        schema = _plain(batch.schema)
         if writer is None:
-            writer = pa.ipc.new_stream(out, batch.schema)
+            writer = pa.ipc.new_stream(out, schema)
         for start in range(0, len(batch), _PIECE):
-            writer.write_batch(batch.slice(start, _PIECE))
+            writer.write_batch(batch.slice(start, _PIECE).cast(schema))
             yield _taken(out)
-    (writer or pa.ipc.new_stream(out, _LINES)).close()
+    (writer or pa.ipc.new_stream(out, _plain(_LINES))).close()
     yield _taken(out)
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """The schema with texts as all readers of Arrow know them.
+
+    A slice of views would also carry the texts of all other rows of its batch.
+    """
+    plain = [
+        field.with_type(pa.string()) if pa.types.is_string_view(field.type) else field for field in schema
+    ]
+    return pa.schema(plain)
 
 
 def _taken(out: io.BytesIO) -> bytes:
