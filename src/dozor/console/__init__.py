@@ -1,7 +1,7 @@
 """The web console: Streamlit pages over the REST API, served by the same application and port.
 
     serve.py        the ASGI application: Streamlit behind a strict policy, its page in the reader's language
-    main.py         the script that Streamlit runs for every visit: frame, then page
+    script/main.py  what Streamlit runs for every visit: frame, then page
     frame.py        navigation, filter bar, live chip, account
     scope.py        range and filters, as the URL says them
     data.py         questions to the API, several at once; the last good answers

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
-from dozor.client import Client, CountedRow, Summary, Timeline, TopList
+from dozor.client import Client, CountedRow, Timeline, TopList
+from dozor.client import Scope as ApiScope
 from dozor.console import charts, parts, words
 from dozor.console.actions import add_filters, choose_stretch, go_to
 from dozor.console.charts import Layer
+from dozor.console.data import Answers, Question
 from dozor.console.parts import Bar, Kpi
 from dozor.console.scope import Scope, condition
 from dozor.console.view import View, asked
@@ -22,78 +25,116 @@ from dozor.kernel.i18n import _, format_bytes, format_duration, ngettext
 FIELDS = {"class": "classes", "rule": "rules"}
 """Dimensions whose field has another name."""
 
+Remembered = TypeVar("Remembered")
+
+_ALL_STATUSES = 1000
+_STATUS_TONES = {"3": "quiet", "4": "warn", "5": "high"}
 _REMEMBERED = 60.0  # s that a list of the stretch before is good for
 _MOST_REMEMBERED = 200
 _RANKED_BEFORE = 200
 
 
-def numbers(view: View, summary: Summary, steps: Timeline | None = None) -> list[Kpi]:
-    """The main numbers with what they were before.
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The main numbers of a stretch of time."""
+
+    requests: int
+    clients: int
+    bytes: int
+    client_errors: int
+    server_errors: int
+    attacks: int
+
+    @classmethod
+    def of(cls, statuses: TopList, clients: TopList) -> Totals:
+        """From the list of all statuses and from one of clients, which cost a tenth of a summary."""
+
+        def answered(digit: str) -> int:
+            return sum(row.requests for row in statuses.rows if row.value[:1] == digit)
+
+        return cls(
+            statuses.requests,
+            clients.distinct,
+            sum(row.bytes for row in statuses.rows),
+            answered("4"),
+            answered("5"),
+            sum(row.attacks for row in statuses.rows),
+        )
+
+
+def totals_questions(view: View) -> dict[str, Question]:
+    """What is asked for `numbers`: to be answered as `statuses`, `clients` and `before`."""
+    return {
+        "statuses": lambda client, query: client.traffic.top(
+            "status", view.asks(), limit=_ALL_STATUSES, query_id=query
+        ),
+        "clients": lambda client, query: client.traffic.top("client", view.asks(), limit=1, query_id=query),
+        "before": lambda client, _query: _totals_before(client, view.scope),
+    }
+
+
+def _totals_before(client: Client, scope: Scope) -> Totals:
+    def ask(before: ApiScope) -> Totals:
+        return Totals.of(
+            client.traffic.top("status", before, limit=_ALL_STATUSES),
+            client.traffic.top("client", before, limit=1),
+        )
+
+    return _remember("totals", scope, ask)
+
+
+def numbers(view: View, answers: Answers, steps: Timeline | None = None) -> list[Kpi]:
+    """The main numbers with what they were before, each leading to its lines.
 
     Args:
         view: The look at the console.
-        summary: Asked for with `compare`.
+        answers: With those to `totals_questions`, and to `line` (a time line split by status) for sparklines.
         steps: A time line without a split, for sparklines; None leaves them out.
     """
-    before = summary.previous
-    by_class = errors_by_class(summary)
-    caption = _("vs the {range} before").format(range=format_duration(view.scope.length.total_seconds()))
-
-    def kpi(
-        label: str, now: int, was: int | None, field: str = "", *, bad: bool = False, kind: str = ""
-    ) -> Kpi:
-        change = "" if was is None else words.change(now, was)
-        worse = bad and was is not None and now != was
-        return Kpi(
-            label,
-            words.count(now),
-            change,
-            ("bad" if now > (was or 0) else "good") if worse else "",
-            caption if change else "",
-            view.scope.href("lines", add=[field] if field else ()),
-            kind=kind,
-        )
-
-    requests = kpi(_("Requests"), summary.requests, before.requests if before else None)
-    visitors = kpi(_("Visitors"), summary.unique_clients, before.unique_clients if before else None)
-    server = kpi(
-        _("Server errors"),
-        by_class["5xx"],
-        before.server_errors if before else None,
-        "status >= 500",
-        bad=True,
-    )
-    attacks = kpi(
-        _("Attacks"),
-        summary.attack_requests,
-        before.attack_requests if before else None,
-        "attack = true",
-        bad=True,
-    )
-    if steps is None or not steps.series:
-        return [requests, visitors, server, attacks]
-    (series,) = steps.series[:1]
-    return [
-        _with_spark(requests, series.requests),
-        _with_spark(visitors, series.clients),
-        _with_spark(server, [bucket.server_errors for bucket in summary.timeline], "errors"),
-        _with_spark(attacks, [bucket.attacks for bucket in summary.timeline], "attack"),
+    now, before = Totals.of(answers["statuses"], answers["clients"]), answers["before"]
+    kpis = [
+        kpi(view, _("Requests"), now.requests, before.requests),
+        kpi(view, _("Visitors"), now.clients, before.clients),
+        kpi(view, _("Server errors"), now.server_errors, before.server_errors, "status >= 500", bad=True),
+        kpi(view, _("Attacks"), now.attacks, before.attacks, "attack = true", bad=True),
     ]
-
-
-def _with_spark(number: Kpi, steps: Sequence[int], kind: str = "") -> Kpi:
-    return Kpi(
-        number.label, number.value, number.change, number.tone, number.caption, number.href, steps, kind
+    if steps is None or not steps.series:
+        return kpis
+    by_name = {series.name: series.requests for series in answers["line"].series}
+    (whole,) = steps.series[:1]
+    curves = (
+        (whole.requests, ""),
+        (whole.clients, ""),
+        (by_name.get("5xx", ()), "errors"),
+        (by_name.get("attack", ()), "attack"),
     )
+    return [replace(one, spark=curve, kind=kind) for one, (curve, kind) in zip(kpis, curves, strict=True)]
 
 
-def errors_by_class(summary: Summary) -> dict[str, int]:
-    """Answers 4xx and 5xx."""
-    counts = {"4xx": 0, "5xx": 0}
-    for code, number in summary.status.items():
-        if (name := f"{code[:1]}xx") in counts:
-            counts[name] += number
-    return counts
+def kpi(
+    view: View, label: str, now: int, before: int, *conditions: str, bad: bool = False, size: bool = False
+) -> Kpi:
+    """A number with what it was before.
+
+    Args:
+        view: The look at the console.
+        label: What it counts.
+        now: The number.
+        before: The same in the stretch before.
+        conditions: Which lines are behind it.
+        bad: Whether more of it is bad.
+        size: Whether it is a size in bytes.
+    """
+    change = words.change(now, before)
+    worse = "bad" if now > before else "good"
+    return Kpi(
+        label,
+        format_bytes(now) if size else words.count(now),
+        change,
+        worse if bad and change != words.UNCHANGED else "",
+        _("vs the {range} before").format(range=view.length()),
+        view.scope.href("lines", add=conditions),
+    )
 
 
 def status_layers(view: View) -> list[Layer]:
@@ -171,7 +212,7 @@ def time_line(
         # A new range is a new chart, so that no old drag is left on it.
         widget = f"{key}-{view.scope.preset}-{view.scope.start}-{view.scope.end}"
         st.vega_lite_chart(
-            charts.time_line(line, layers, view.colours, height=height),
+            charts.time_line(line, layers, view.colours, view.scope.since, view.scope.until, height=height),
             width="stretch",
             theme=None,
             key=widget,
@@ -189,7 +230,7 @@ def _on_time_line(widget: str, step: float, page: str, conditions: tuple[str, ..
             first, last = (datetime.fromtimestamp(edge / 1000, UTC) for edge in (min(brush), max(brush)))
             choose_stretch(first, max(last, first + timedelta(seconds=step)))
         elif picked := selection.get(charts.PICK):
-            first = datetime.fromtimestamp(float(picked[0]["t"]) / 1000, UTC)
+            first = datetime.fromtimestamp(float(picked[0]["step"]) / 1000, UTC)
             choose_stretch(first, first + timedelta(seconds=step))
             add_filters(*conditions)
             go_to(page)
@@ -247,7 +288,7 @@ def top_list(
             change="" if before is None else words.change(row.requests, before.get(row.value, 0)),
             hint=_hint(dimension, row),
             mono=dimension in {"path", "client", "rule"},
-            tone="bad" if dimension == "status" and row.value[:1] == "5" else "",
+            tone=_STATUS_TONES.get(row.value[:1], "") if dimension == "status" else "",
         )
         for row, weight in zip(rows, weights, strict=True)
     ]
@@ -290,32 +331,41 @@ def grid(*cards_html: str) -> None:
 
 
 def top_before(client: Client, dimension: Any, scope: Scope) -> dict[str, int]:
-    """Requests by value in the stretch of the same length before; remembered for a minute."""
+    """Requests by value in the stretch of the same length before."""
+
+    def ask(before: ApiScope) -> dict[str, int]:
+        answer = client.traffic.top(dimension, before, limit=_RANKED_BEFORE)
+        return {row.value: row.requests for row in answer.rows}
+
+    return _remember(dimension, scope, ask)
+
+
+def _remember(name: str, scope: Scope, ask: Callable[[ApiScope], Remembered]) -> Remembered:
+    """An answer about the stretch before, remembered for a minute."""
     # Whole minutes, so that a page that moves on asks once a minute.
-    end = scope.since.replace(second=0, microsecond=0)
+    end = scope.since.replace(second=0, microsecond=0) if scope.moving else scope.since
     since = end - scope.length
-    key = (dimension, since, end, scope.where)
+    key = (name, since, end, scope.where)
     now = time.monotonic()
     with _lock:
         if key in _remembered and now - _remembered[key][0] < _REMEMBERED:
-            return _remembered[key][1]
-    before = asked(since, end, scope.where)
-    answer = client.traffic.top(dimension, before, limit=_RANKED_BEFORE)
-    counts = {row.value: row.requests for row in answer.rows}
+            known: Remembered = _remembered[key][1]
+            return known
+    answer = ask(asked(since, end, scope.where))
     with _lock:
-        _remembered[key] = (now, counts)
+        _remembered[key] = (now, answer)
         while len(_remembered) > _MOST_REMEMBERED:
             _remembered.pop(next(iter(_remembered)))
-    return counts
+    return answer
 
 
-_remembered: dict[tuple[Any, ...], tuple[float, dict[str, int]]] = {}
+_remembered: dict[tuple[Any, ...], tuple[float, Any]] = {}
 _lock = Lock()
 
 
-def is_empty(view: View, summary: Summary) -> bool:
+def is_empty(view: View, requests: int) -> bool:
     """Whether there is nothing to show; the page was told then what is missing and how to get it."""
-    if summary.requests:
+    if requests:
         return False
     if view.scope.where:
         st.html(

@@ -8,7 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from babel.core import get_global
 
 from dozor.client import CountedRow, Timeline
 from dozor.console import words
@@ -40,17 +45,28 @@ WORLD = "app/static/world-110m.json"
 ANTARCTICA = "010"
 
 
-def time_line(line: Timeline, layers: Sequence[Layer], colours: Theme, *, height: int = 200) -> Spec:
+def time_line(
+    line: Timeline,
+    layers: Sequence[Layer],
+    colours: Theme,
+    since: datetime,
+    until: datetime,
+    *,
+    height: int = 200,
+) -> Spec:
     """A stacked area over time with a column under the pointer; drag chooses, click picks a step.
 
     Args:
         line: The steps.
         layers: What to show, the lowest of the stack first.
         colours: The theme.
+        since: First moment in question: what is known of the first step begins here.
+        until: The moment after the last: a step under way ends here, so that it does not look like a fall.
         height: Of the whole chart, pixels.
     """
     by_name = {series.name: series.requests for series in line.series}
     width = int(line.step_seconds * 1000)
+    first, last = (int(moment.timestamp() * 1000) for moment in (since, until))
     sums = [
         [sum(step) for step in zip(*(by_name[key] for key in layer.keys if key in by_name), strict=True)]
         or [0] * len(line.start)
@@ -58,8 +74,9 @@ def time_line(line: Timeline, layers: Sequence[Layer], colours: Theme, *, height
     ]
     steps = [
         {
-            "t": (at := int(start.timestamp() * 1000)),
-            "u": at + width,
+            "step": (at := int(start.timestamp() * 1000)),
+            "t": max(at, min(first, at + width)),
+            "u": min(at + width, max(last, at)),
             **{f"s{n}": counts[i] for n, counts in enumerate(sums)},
         }
         for i, start in enumerate(line.start)
@@ -68,12 +85,7 @@ def time_line(line: Timeline, layers: Sequence[Layer], colours: Theme, *, height
     time = {"field": "t", "type": "temporal", "title": None, "scale": {"nice": False}, "axis": _time_axis()}
     area = {
         "transform": [{"fold": keys, "as": ["k", "n"]}],
-        "mark": {
-            "type": "area",
-            "interpolate": "step-after",
-            "fillOpacity": 0.55,
-            "line": {"strokeWidth": 1.2},
-        },
+        "mark": {"type": "area", "interpolate": "step-after", "fillOpacity": 0.72},
         "encoding": {
             "x": time,
             "y": {
@@ -97,7 +109,7 @@ def time_line(line: Timeline, layers: Sequence[Layer], colours: Theme, *, height
     columns = {
         "params": [
             {"name": BRUSH, "select": {"type": "interval", "encodings": ["x"]}},
-            {"name": PICK, "select": {"type": "point", "fields": ["t"], "on": "click", "toggle": False}},
+            {"name": PICK, "select": {"type": "point", "fields": ["step"], "on": "click", "toggle": False}},
             {
                 "name": "hover",
                 "select": {"type": "point", "fields": ["t"], "on": "pointerover", "clear": "pointerout"},
@@ -125,6 +137,15 @@ def time_line(line: Timeline, layers: Sequence[Layer], colours: Theme, *, height
     return {**_frame(colours, height), "layer": [area, columns]}
 
 
+@cache
+def countries_on_map() -> Mapping[str, str]:
+    """ISO 3166-1 alpha-2 of the countries that the map has, to the three digits by which it knows them."""
+    shapes = json.loads((Path(__file__).parent / "static" / "world-110m.json").read_text(encoding="utf-8"))
+    known = {shape.get("id") for shape in shapes["objects"]["countries"]["geometries"]}
+    aliases: Mapping[str, list[str]] = get_global("territory_aliases")
+    return {codes[0]: digits for digits, codes in aliases.items() if digits in known}
+
+
 def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *, height: int = 300) -> Spec:
     """A map of the world, one hue; click picks a country.
 
@@ -135,7 +156,7 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
         colours: The theme.
         height: Of the whole chart, pixels.
     """
-    digits = words.numeric_countries()
+    digits = countries_on_map()
     values: list[dict[str, Any]] = [
         {
             "id": digits[row.value],
@@ -149,11 +170,11 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
         for row in rows
         if row.value in digits and row.requests
     ]
-    top = max((value[field] for value in values), default=0) or 1
+    shades = [value[field] for value in values] or [1]
     logarithmic = field == "requests"
     scale: dict[str, Any] = {
         "type": "log" if logarithmic else "linear",
-        "domain": [1, max(top, 10)] if logarithmic else [0, max(top, 0.01)],
+        "domain": [min(shades), max(*shades, 10 * min(shades))] if logarithmic else [0, max(*shades, 0.01)],
         "range": list(colours.map if logarithmic else colours.map_errors),
         "interpolate": "lab",
     }
@@ -194,7 +215,7 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
                     "titleFontSize": 12,
                     "titleFontWeight": "normal",
                     "labelExpr": _expression() if logarithmic else _percent(),
-                    "tickCount": 3,
+                    "values": [min(shades), max(shades)] if logarithmic else [0, max(shades)],
                     "offset": 0,
                 },
             },

@@ -59,7 +59,7 @@ def run() -> None:
     )
     _keep_in_url()
     _account(page.url_path)
-    _bar()
+    _bar(page.title)
     if (goto := st.session_state.pop(GOTO, None)) is not None:
         st.switch_page(pages[goto])
     page.run()
@@ -132,9 +132,10 @@ def _keep_in_url() -> None:
             st.text_input(name, key=name, bind="query-params", label_visibility="collapsed")
 
 
-def _bar() -> None:
+def _bar(title: str) -> None:
     scope = view().scope
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
+        st.html(f'<div class="dz"><h1>{parts.text(title)}</h1></div>', width="content")
         st.session_state["dz_range"] = None if scope.custom else scope.preset
         st.segmented_control(
             _("Range"),
@@ -170,7 +171,7 @@ def _choose_preset() -> None:
 def _own_range() -> None:
     look = view()
     scope = look.scope
-    label = look.stretch(scope.since, scope.until) if scope.custom else _("Own range")
+    label = look.stretch(scope.since, scope.until) if scope.custom else _("Custom")
     with st.popover(label, icon=":material/calendar_month:", key="dz_own_range"):
         zone = look.local(look.now).tzname() or "UTC"
         for key, moment, name in (
@@ -229,15 +230,16 @@ def _add_typed_filter() -> None:
 def _live() -> None:
     moving = view().scope.moving
     paused = bool(st.session_state.get("dz_paused"))
-    st.fragment(_chip, run_every=REFRESH if moving and not paused else None, key="chip")()
-    if moving:
-        st.button(
-            _("Resume") if paused else _("Pause"),
-            icon=":material/play_arrow:" if paused else ":material/pause:",
-            type="tertiary",
-            on_click=_toggle_pause,
-            key="dz_pause",
-        )
+    with st.container(horizontal=True, vertical_alignment="center", width="content", wrap=False, key="live"):
+        st.fragment(_chip, run_every=REFRESH if moving and not paused else None, key="chip")()
+        if moving:
+            st.button(
+                _("Resume") if paused else _("Pause"),
+                icon=":material/play_arrow:" if paused else ":material/pause:",
+                type="tertiary",
+                on_click=_toggle_pause,
+                key="dz_pause",
+            )
 
 
 def _toggle_pause() -> None:

@@ -52,7 +52,7 @@ class Bar:
         lines_href: What a click on the number does: show its lines.
         part: A second number, such as the share.
         change: How it changed.
-        tone: `bad` paints the bar red.
+        tone: Colour of the bar: `bad`, `high`, `warn`, `quiet` or that of normal traffic.
         code: A short text in front of the name.
     """
 
@@ -130,7 +130,7 @@ def bar_list(
         heads: Headings of the columns, the name's first.
         more_html: The last row, such as a link to all of them.
         note: A word at the right of the heading.
-        tone: `bad` or `high` paints all bars so.
+        tone: Colour of all bars.
         empty: What to say when there are no rows.
     """
     columns = "".join(f"<span>{text(head)}</span>" for head in heads)
@@ -140,7 +140,7 @@ def bar_list(
     )
     heading = f'<div class="dz-cols">{columns}</div>' if columns and bars else ""
     last = f'<div class="dz-all">{more_html}</div>' if more_html else ""
-    return f'<div class="dz dz-card dz-list {tone}">{head}{heading}{rows}{last}</div>'
+    return f'<div class="dz dz-card dz-list{_tone(tone)}">{head}{heading}{rows}{last}</div>'
 
 
 def _bar(bar: Bar) -> str:
@@ -152,9 +152,13 @@ def _bar(bar: Bar) -> str:
     part = f'<span class="part">{text(bar.part)}</span>' if bar.part else ""
     weight = max(0.0, min(bar.weight, 1.0))
     return (
-        f'<div class="dz-row {bar.tone}"><i style="width:{100 * weight:.1f}%"></i>'
+        f'<div class="dz-row{_tone(bar.tone)}"><i style="width:{100 * weight:.1f}%"></i>'
         f"{code}{name}{change}{number}{part}</div>"
     )
+
+
+def _tone(tone: str) -> str:
+    return f" tone-{tone}" if tone else ""
 
 
 def note(title: str, body: str = "", *, hint: str = "", tone: str = "", actions_html: str = "") -> str:

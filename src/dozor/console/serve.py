@@ -68,7 +68,7 @@ class Console:
 
     def __init__(self, api_url: str, *, language: str = "en") -> None:
         settings.api_url, settings.language = api_url, language
-        self._streamlit = st.App(HERE / "main.py", on_script_error=show_failure)
+        self._streamlit = st.App(HERE / "script" / "main.py", on_script_error=show_failure)
         # As flags, they also win over a config.toml that lies in the working directory.
         config.get_config_options(force_reparse=True, options_from_flags=streamlit_options())
         index = (Path(get_static_dir()) / "index.html").read_text(encoding="utf-8")
@@ -104,11 +104,6 @@ class Console:
             if (found := self._files.find(path, scope)) is not None:
                 await _answer(scope, send, *found)
                 return
-        page, _slash, rest = path.partition("/")
-        if page in PAGES and rest.startswith("_stcore/"):
-            # A deep link first asks below its own path; Streamlit would answer 404 and be asked again.
-            scope = {**scope, "path": f"{scope.get('root_path', '')}/{rest}"}
-            scope["raw_path"] = scope["path"].encode("latin-1")
         await self._streamlit(scope, receive, send)
 
 

@@ -102,7 +102,7 @@ def streamlit_options() -> dict[str, Any]:
         # Without it a full garbage collection of 90-130 ms follows every script run and stalls ingest.
         "runner.postScriptGC": False,
         "runner.magicEnabled": False,
-        "server.enableStaticServing": True,
+        "client.showSidebarNavigation": False,
         "server.fileWatcherType": "none",
         "server.headless": True,
         "theme.font": f"{SANS}, system-ui, sans-serif",

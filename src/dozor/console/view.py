@@ -10,6 +10,7 @@ from dozor.client import Span
 from dozor.console import words
 from dozor.console.scope import Scope, write_moment
 from dozor.console.theme import Theme
+from dozor.kernel.i18n import format_duration
 
 
 def asked(since: datetime, until: datetime, where: tuple[str, ...]) -> ApiScope:
@@ -43,6 +44,12 @@ class View:
     def span(self) -> Span:
         """The stretch of time alone, for the API."""
         return Span(since=write_moment(self.scope.since), until=write_moment(self.scope.until))
+
+    def length(self) -> str:
+        """How long the stretch is, in words."""
+        if not self.scope.custom:
+            return words.range_name(self.scope.preset)
+        return format_duration(self.scope.length.total_seconds())
 
     def local(self, moment: datetime) -> datetime:
         """A moment in the reader's zone."""

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from babel import Locale
-from babel.core import get_global
 from babel.numbers import format_compact_decimal
 
 from dozor.kernel.i18n import (
@@ -24,9 +23,11 @@ from dozor.kernel.i18n import (
     format_percent,
 )
 
+UNCHANGED = "±0"
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 _SMALLEST_SHARE = 0.001
+_SMALLEST_CHANGE = 0.005
 _COMPACT_FROM = 10_000_000
 _ENORMOUS_CHANGE = 10.0
 _NBSP = "\N{NO-BREAK SPACE}"
@@ -57,12 +58,14 @@ class Excerpt(NamedTuple):
 def printable(text: str) -> str:
     r"""The text on one line with everything invisible spelled out, such as `\x1b`, `\n` or `\u202e`.
 
-    Direction marks would reorder what is read, control characters would hide it.
+    Direction marks would reorder what is read, control characters would hide it. A no-break space stays.
     """
     if text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        char
+        if char.isprintable() or char == _NBSP
+        else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )
 
@@ -178,13 +181,6 @@ def _territories(language: str) -> Mapping[str, str]:
     return dict(Locale(language).territories)
 
 
-@cache
-def numeric_countries() -> Mapping[str, str]:
-    """ISO 3166-1 alpha-2 to the three digits by which the map knows a country."""
-    aliases: Mapping[str, list[str]] = get_global("territory_aliases")
-    return {codes[0]: digits for digits, codes in aliases.items() if digits.isdigit() and len(digits) == 3}  # noqa: PLR2004 - ISO's digits
-
-
 def months() -> tuple[str, ...]:
     """Short names of the months in the reader's language."""
     return tuple(_(name) for name in _MONTHS)
@@ -208,13 +204,13 @@ def share(part: float, whole: float) -> str:
 def change(now: float, before: float) -> str:
     """How much more or less than before: `+6%`; from nothing it is new, far more is told as `12x`."""
     if not before:
-        return _("new") if now else "±0"
+        return _("new") if now else UNCHANGED
     factor = now / before
     if factor >= _ENORMOUS_CHANGE:
         return f"\N{MULTIPLICATION SIGN}{format_number(factor)}"
     text = format_percent(abs(factor - 1), 0)
-    if factor == 1 or abs(factor - 1) < _SMALLEST_SHARE:
-        return "±0"
+    if abs(factor - 1) < _SMALLEST_CHANGE:
+        return UNCHANGED
     return ("+" if factor > 1 else "\N{MINUS SIGN}") + text
 
 

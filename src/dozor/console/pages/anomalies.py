@@ -7,14 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from dozor.client import Change, Changes, Finding, Summary
+from dozor.client import Change, Changes, Finding, TopList
 from dozor.console import blocks, parts, words
-from dozor.console.data import Answers, ask
+from dozor.console.data import Answers, ask, start
 from dozor.console.evidence import finding_html
 from dozor.console.parts import Bar
 from dozor.console.scope import condition
 from dozor.console.view import View
-from dozor.kernel.i18n import _, format_duration, format_percent, ngettext
+from dozor.kernel.i18n import _, format_percent, ngettext
 
 _MOST = 200
 _TABLE_HEIGHT = 420
@@ -25,32 +25,48 @@ def draw(view: View) -> None:
     """Show the page."""
     with st.container(key="hidden-anomalies"):
         st.text_input("finding", key="finding", bind="query-params", label_visibility="collapsed")
+    # What moved takes the store longest and is read last.
+    later = start(
+        view,
+        "anomalies-changes",
+        changes=lambda client, query: client.traffic.changes(view.asks(), limit=12, query_id=query),
+    )
     answers = ask(
         view,
         "anomalies",
-        700,
-        summary=lambda client, query: client.traffic.summary(
-            view.asks(), top=1, compare=True, query_id=query
+        640,
+        kinds=lambda client, query: client.traffic.top(
+            "class", view.asks("attack = true"), measure="attacks", limit=12, query_id=query
         ),
+        all=lambda client, query: client.traffic.top("status", view.asks(), limit=1, query_id=query),
         line=lambda client, query: client.traffic.timeseries(
             view.asks("attack = true"), split="class", query_id=query
         ),
         findings=lambda client, query: client.traffic.findings(view.asks(), limit=_MOST, query_id=query),
-        changes=lambda client, query: client.traffic.changes(view.asks(), limit=12, query_id=query),
         clients=lambda client, query: client.traffic.top(
-            "client", view.asks("attack = true"), limit=8, query_id=query
+            "client", view.asks("attack = true"), limit=12, query_id=query
         ),
     )
     if answers is None:
         return
     with answers.frame():
-        if not blocks.is_empty(view, answers["summary"]):
-            _draw(view, answers)
+        if blocks.is_empty(view, answers["all"].requests):
+            return
+        _draw(view, answers)
+        left, middle, right = st.columns(3, gap="small")
+        with left:
+            st.html(_kinds(view, answers["kinds"]))
+        with middle:
+            attackers = answers["clients"]
+            st.html(blocks.top_list(view, _("Attackers"), "client", attackers, page="anomalies", tone="bad"))
+        with right:
+            moved = later.answers(380)
+            if moved is not None:
+                st.html(_differences(view, moved["changes"]))
 
 
 def _draw(view: View, answers: Answers) -> None:
-    summary: Summary = answers["summary"]
-    if not summary.attack_requests:
+    if not answers["kinds"].requests:
         st.html(parts.note(_("No attacks in this range."), tone="ok"))
     else:
         blocks.time_line(
@@ -63,27 +79,20 @@ def _draw(view: View, answers: Answers) -> None:
             conditions=("attack = true",),
         )
         _findings(view, answers["findings"].items)
-    blocks.grid(
-        _kinds(view, summary),
-        blocks.top_list(view, _("Attackers"), "client", answers["clients"], page="anomalies", tone="bad"),
-        _differences(view, answers["changes"]),
-    )
 
 
-def _kinds(view: View, summary: Summary) -> str:
-    most = max((row.requests for row in summary.attacks), default=0) or 1
+def _kinds(view: View, kinds: TopList) -> str:
+    most = max((row.attacks for row in kinds.rows), default=0) or 1
     bars = [
         Bar(
-            name=words.attack_name(row.attack_class),
-            number=words.count(row.requests),
-            weight=row.requests / most,
-            filter_href=view.scope.href("anomalies", add=[condition("classes", "=", row.attack_class)]),
-            lines_href=view.scope.href(
-                "lines", add=[condition("classes", "=", row.attack_class), "attack = true"]
-            ),
+            name=words.attack_name(row.value),
+            number=words.count(row.attacks),
+            weight=row.attacks / most,
+            filter_href=view.scope.href("anomalies", add=[condition("classes", "=", row.value)]),
+            lines_href=view.scope.href("lines", add=[condition("classes", "=", row.value), "attack = true"]),
             part=words.count(row.clients),
         )
-        for row in summary.attacks
+        for row in kinds.rows
     ]
     return parts.bar_list(
         _("By kind"),
@@ -103,7 +112,6 @@ def _differences(view: View, changes: Changes) -> str:
         "ua_family": _("agent"),
     }
     most = max((change.share for change in changes.items), default=0.0) or 1.0
-    length = format_duration(view.scope.length.total_seconds())
 
     def bar(change: Change) -> Bar:
         name = blocks.value_name(change.dimension, change.value)
@@ -123,7 +131,7 @@ def _differences(view: View, changes: Changes) -> str:
     return parts.bar_list(
         _("What is different"),
         [bar(change) for change in changes.items],
-        note=_("vs the {range} before").format(range=length),
+        note=_("vs the {range} before").format(range=view.length()),
         empty=_("Nothing moved."),
     )
 
@@ -140,10 +148,11 @@ def _findings(view: View, fresh: Sequence[Finding]) -> None:
     st.session_state[_SHOWN] = (signature, rows)
     left, right = st.columns([3, 2], gap="small") if chosen else (st.container(), None)
     with left, st.container(border=True, key="card-findings"):
-        caption = ngettext(
-            "{count} of one client and one class", "{count} of one client and one class each", len(rows)
-        )
-        st.html(parts.heading(_("Findings"), caption.format(count=words.count(len(rows)))))
+        caption = ngettext("{count} client and class", "{count} clients by class", len(rows))
+        caption = caption.format(count=words.count(len(rows)))
+        if len(rows) == _MOST:
+            caption = _("the first {count}").format(count=words.count(_MOST))
+        st.html(parts.heading(_("Findings"), caption))
         key = f"findings-{hash(signature)}"
         st.dataframe(
             _columns(view, rows),

@@ -7,14 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from dozor.client import Client, Summary, Timeline, TopList
+from dozor.client import Client, Timeline, TopList
 from dozor.console import blocks, parts, words
 from dozor.console.charts import Layer
 from dozor.console.data import Answers, ask
 from dozor.console.parts import Kpi
 from dozor.console.scope import AUDIENCES
 from dozor.console.view import View
-from dozor.kernel.i18n import N_, _, format_bytes
+from dozor.kernel.i18n import N_, _
 
 _SPLITS = {
     "status": N_("answers"),
@@ -47,16 +47,14 @@ def draw(view: View) -> None:
         view,
         f"dynamics-{who}-{split}",
         700,
-        summary=lambda client, query: client.traffic.summary(
-            view.asks(), top=1, compare=True, query_id=query
-        ),
+        **blocks.totals_questions(view),
         line=lambda client, query: client.traffic.timeseries(view.asks(), split=split, query_id=query),
         **lists,
     )
     if answers is None:
         return
     with answers.frame():
-        if not blocks.is_empty(view, answers["summary"]):
+        if not blocks.is_empty(view, answers["statuses"].requests):
             _draw(view, answers, split)
 
 
@@ -104,8 +102,7 @@ def _take(name: str) -> None:
 
 
 def _draw(view: View, answers: Answers, split: str) -> None:
-    summary: Summary = answers["summary"]
-    st.html(parts.kpi_row([*blocks.numbers(view, summary), *_more_numbers(view, summary)]))
+    st.html(parts.kpi_row([*blocks.numbers(view, answers), *_more_numbers(view, answers)]))
     blocks.time_line(
         view,
         answers["line"],
@@ -129,28 +126,19 @@ def _draw(view: View, answers: Answers, split: str) -> None:
     )
 
 
-def _more_numbers(view: View, summary: Summary) -> list[Kpi]:
-    before = summary.previous
-    client_errors = blocks.errors_by_class(summary)["4xx"]
+def _more_numbers(view: View, answers: Answers) -> list[Kpi]:
+    now = blocks.Totals.of(answers["statuses"], answers["clients"])
+    before: blocks.Totals = answers["before"]
     return [
-        Kpi(
+        blocks.kpi(
+            view,
             _("Client errors"),
-            words.count(client_errors),
-            words.change(client_errors, before.client_errors) if before else "",
-            href=view.scope.href("lines", add=["status >= 400", "status < 500"]),
+            now.client_errors,
+            before.client_errors,
+            "status >= 400",
+            "status < 500",
         ),
-        Kpi(
-            _("Bots"),
-            words.count(summary.bots),
-            words.change(summary.bots, before.bots) if before else "",
-            href=view.scope.href("lines", add=["is_bot = true"]),
-        ),
-        Kpi(
-            _("Traffic"),
-            format_bytes(summary.bytes),
-            words.change(summary.bytes, before.bytes) if before else "",
-            href=view.scope.href("lines"),
-        ),
+        blocks.kpi(view, _("Traffic"), now.bytes, before.bytes, size=True),
     ]
 
 

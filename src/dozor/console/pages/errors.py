@@ -66,7 +66,8 @@ def _draw(view: View, answers: Answers, level: str | None, message: str | None) 
         )
         st.html(_groups(view, answers["groups"], level, message))
         st.html(_lines(view, answers["lines"], level, message))
-    st.html(_rejects(answers["rejects"]))
+    if answers["rejects"].items:
+        st.html(_rejects(answers["rejects"]))
 
 
 def _layers(view: View) -> list[Layer]:
@@ -162,8 +163,6 @@ def _line(view: View, line: ErrorLine) -> Iterator[str]:
 
 
 def _rejects(rejects: Rejects) -> str:
-    if not rejects.items:
-        return ""
     heads = [(_("log"), "msg"), (_("line"), "r"), (_("why"), "nb"), (_("as written"), "msg mono")]
     rows = (
         [

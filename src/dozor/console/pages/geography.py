@@ -27,12 +27,11 @@ def draw(view: View) -> None:
         "geography",
         640,
         geography=lambda client, query: client.traffic.geography(view.asks(), query_id=query),
-        summary=lambda client, query: client.traffic.summary(view.asks(), top=1, query_id=query),
     )
     if answers is None:
         return
     with answers.frame():
-        if blocks.is_empty(view, answers["summary"]):
+        if blocks.is_empty(view, answers["geography"].requests):
             return
         left, right = st.columns([5, 3], gap="small")
         with left:
@@ -73,6 +72,13 @@ def _maps(view: View, geography: Geography) -> None:
     lines = parts.link(
         view.scope.href("lines", add=[condition("country", "=", "")]), _("Show the lines"), style="link"
     )
+    small = len([row for row in geography.countries if row.value not in charts.countries_on_map()])
+    if small:
+        text += " " + ngettext(
+            "{count} country is too small for the map and stands in the list.",
+            "{count} countries are too small for the map and stand in the list.",
+            small,
+        ).format(count=small)
     source = _("Shapes: Natural Earth, public domain, joined by ISO codes.")
     st.html(f'<div class="dz cap">{parts.text(text)} {lines if unknown else ""} {parts.text(source)}</div>')
 

@@ -206,7 +206,7 @@ def _columns(view: View, rows: Sequence[Line]) -> dict[str, list[Any]]:
         "ms": [None if row.request_time is None else round(1000 * row.request_time) for row in rows],
         "agent": [words.shown(row.ua_family) for row in rows],
         "attack": [", ".join(words.attack_name(name) for name in row.classes) for row in rows],
-        "score": [row.score for row in rows],
+        "score": [row.score or None for row in rows],
     }
 
 

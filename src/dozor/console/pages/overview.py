@@ -8,14 +8,16 @@ from datetime import datetime
 
 import streamlit as st
 
-from dozor.client import Finding, Sources, Summary
+from dozor.client import Coverage, Finding, Sources
 from dozor.console import blocks, parts, words
 from dozor.console.data import Answers, ask
 from dozor.console.scope import condition
 from dozor.console.view import View
-from dozor.kernel.i18n import _, format_percent, ngettext
+from dozor.kernel.i18n import _, ngettext
 
 _MOST_NEEDS = 7
+_MOST = 500
+_MOST_MESSAGES = 20
 _SERVER_ERROR_SHARE = 0.01  # of all answers, from which on 5xx are told
 _REJECTED_SHARE = 0.05  # of all lines, from which on the format is more likely wrong than the lines
 _GRAVE_LEVELS = frozenset({"crit", "alert", "emerg"})
@@ -45,11 +47,13 @@ def draw(view: View) -> None:
     answers = ask(
         view,
         "overview",
-        560,
-        summary=lambda client, query: client.traffic.summary(view.asks(), compare=True, query_id=query),
+        620,
+        **blocks.totals_questions(view),
         steps=lambda client, query: client.traffic.timeseries(view.asks(), query_id=query),
         line=lambda client, query: client.traffic.timeseries(view.asks(), split="status", query_id=query),
-        findings=lambda client, query: client.traffic.findings(view.asks(), query_id=query),
+        findings=lambda client, query: client.traffic.findings(view.asks(), limit=_MOST, query_id=query),
+        messages=lambda client, _query: client.traffic.errors(view.span(), limit=_MOST_MESSAGES),
+        coverage=lambda client, _query: client.traffic.coverage(),
         sources=lambda client, _query: client.traffic.sources(),
         attackers=lambda client, query: client.traffic.top(
             "client", view.asks("attack = true"), measure="attacks", limit=7, query_id=query
@@ -60,25 +64,28 @@ def draw(view: View) -> None:
     if answers is None:
         return
     with answers.frame():
-        if not blocks.is_empty(view, answers["summary"]):
+        if not blocks.is_empty(view, answers["statuses"].requests):
             _draw(view, answers)
 
 
 def _draw(view: View, answers: Answers) -> None:
-    summary: Summary = answers["summary"]
     left, right = st.columns([5, 3], gap="small")
     with left:
-        st.html(parts.kpi_row(blocks.numbers(view, summary, answers["steps"])))
+        st.html(parts.kpi_row(blocks.numbers(view, answers, answers["steps"])))
         blocks.time_line(
-            view, answers["line"], blocks.status_layers(view), title=_("Requests"), key="overview-line"
+            view,
+            answers["line"],
+            blocks.status_layers(view),
+            title=_("Requests"),
+            key="overview-line",
+            height=230,
         )
     with right:
-        findings: Sequence[Finding] = answers["findings"].items
         needs = sorted(
-            _needs(view, summary, findings, answers["sources"]),
-            key=lambda need: words.SEVERITIES.index(need.severity),
+            _needs(view, answers),
+            key=lambda need: (_rank(need.severity), -need.since.timestamp() if need.since else 0.0),
         )
-        st.html(_needs_card(view, needs, findings))
+        st.html(_needs_card(view, needs, answers["findings"].items))
     blocks.grid(
         blocks.top_list(view, _("Pages"), "path", answers["pages"]),
         blocks.top_list(view, _("Countries"), "country", answers["countries"]),
@@ -86,62 +93,73 @@ def _draw(view: View, answers: Answers) -> None:
     )
 
 
-def _needs(view: View, summary: Summary, findings: Sequence[Finding], sources: Sources) -> Iterator[Need]:
+def _needs(view: View, answers: Answers) -> Iterator[Need]:
     """Everything that wants a person, in no order."""
+    yield from _needs_of_sources(view, answers["sources"], answers["coverage"])
+    now = blocks.Totals.of(answers["statuses"], answers["clients"])
+    before: blocks.Totals = answers["before"]
+    if now.server_errors >= max(1, _SERVER_ERROR_SHARE * now.requests):
+        what = _("{share} of the requests failed in the server, before {before}").format(
+            share=words.share(now.server_errors, now.requests),
+            before=words.share(before.server_errors, before.requests),
+        )
+        yield Need("high", what, view.scope.href("lines", add=["status >= 500"]), _("Show lines"))
+    for group in answers["messages"].items:
+        if group.level in _GRAVE_LEVELS:
+            what = _("The server reports ({level}): {message}").format(
+                level=group.level, message=group.message
+            )
+            href = view.scope.href("errors", level=group.level, message=group.message)
+            yield Need("high", what, href, _("Show messages"), group.last)
+    findings: Sequence[Finding] = answers["findings"].items
+    for attack_class in dict.fromkeys(finding.attack_class for finding in findings):
+        yield _need_of(view, [one for one in findings if one.attack_class == attack_class])
+
+
+def _needs_of_sources(view: View, sources: Sources, coverage: Coverage) -> Iterator[Need]:
     for source in sources.items:
         if source.state in {"failed", "paused", "waiting"}:
             what = _("{source} is not followed: {reason}").format(
                 source=source.name, reason=source.reason or source.state
             )
-            yield Need(
-                "high",
-                what,
-                view.scope.href("lines", add=[condition("source", "=", source.name)]),
-                _("Show its lines"),
-                source.last_event,
-            )
-    failed = blocks.errors_by_class(summary)["5xx"]
-    if failed >= max(1, _SERVER_ERROR_SHARE * summary.requests):
-        what = _("{share} of the requests failed in the server").format(
-            share=words.share(failed, summary.requests)
-        )
-        if summary.previous and summary.previous.requests:
-            what += _(", before {share}").format(
-                share=words.share(summary.previous.server_errors, summary.previous.requests)
-            )
-        yield Need("high", what, view.scope.href("lines", add=["status >= 500"]), _("Show the lines"))
-    for row in summary.errors:
-        if row.level in _GRAVE_LEVELS:
-            what = _("The server reports ({level}): {message}").format(level=row.level, message=row.message)
-            yield Need(
-                "high", what, view.scope.href("errors", level=row.level), _("Show the messages"), row.first
-            )
-    lines = summary.requests + summary.rejected
-    if summary.rejected >= max(1, _REJECTED_SHARE * lines):
-        what = _("{share} of the lines cannot be read: is the log format right?").format(
-            share=format_percent(summary.rejected / lines)
+            href = view.scope.href("lines", add=[condition("source", "=", source.name)])
+            yield Need("high", what, href, _("Show lines"), source.last_event)
+    lines = coverage.requests + coverage.rejected
+    if coverage.rejected >= max(1, _REJECTED_SHARE * lines):
+        what = _("{share} of all lines cannot be read: is the log format right?").format(
+            share=words.share(coverage.rejected, lines)
         )
         yield Need("medium", what, view.scope.href("errors"), _("Show examples"))
-    for finding in findings:
-        yield _need_of(view, finding)
 
 
-def _need_of(view: View, finding: Finding) -> Need:
-    answered = sum(number for code, number in finding.status.items() if code[:1] == "2")
-    what = ngettext(
-        "{client}: {attack}, {count} request", "{client}: {attack}, {count} requests", finding.requests
-    ).format(
-        client=finding.client,
-        attack=words.attack_name(finding.attack_class),
-        count=words.count(finding.requests),
+def _need_of(view: View, findings: Sequence[Finding]) -> Need:
+    """The findings of one class together: nobody reads a hundred lines that say the same."""
+    attack_class = findings[0].attack_class
+    requests = sum(finding.requests for finding in findings)
+    answered = sum(
+        number for finding in findings for code, number in finding.status.items() if code[:1] == "2"
+    )
+    name = words.attack_name(attack_class)
+    what = name[:1].upper() + name[1:]
+    what += " " + ngettext("by {count} client", "by {count} clients", len(findings)).format(
+        count=words.count(len(findings))
+    )
+    what += ": " + ngettext("{count} request", "{count} requests", requests).format(
+        count=words.count(requests)
     )
     if answered:
-        what += ", " + ngettext(
-            "{count} of them answered with success", "{count} of them answered with success", answered
-        ).format(count=words.count(answered))
-    severity = finding.severity if finding.severity in words.SEVERITIES else "info"
-    href = view.scope.href("anomalies", finding=finding.fingerprint)
-    return Need(severity, what, href, _("Show the finding"), finding.last)
+        what += ", " + ngettext("{count} answered 2xx", "{count} answered 2xx", answered).format(
+            count=words.count(answered)
+        )
+    worst = min(_rank(finding.severity) for finding in findings)
+    href = view.scope.href("anomalies", add=[condition("classes", "=", attack_class)])
+    return Need(
+        words.SEVERITIES[worst], what, href, _("Show findings"), max(finding.last for finding in findings)
+    )
+
+
+def _rank(severity: str) -> int:
+    return words.SEVERITIES.index(severity) if severity in words.SEVERITIES else len(words.SEVERITIES) - 1
 
 
 def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) -> str:
@@ -151,10 +169,9 @@ def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) 
         )
     shown = needs[:_MOST_NEEDS]
     rows = "".join(
-        f"{parts.severity(need.severity)}"
-        f'<span class="what">{parts.text(need.what)}'
+        f'<div class="dz-need">{parts.severity(need.severity)}<span class="what">{parts.text(need.what)}'
         + (f' <span class="cap">{parts.text(view.when(need.since))}</span>' if need.since else "")
-        + f"</span>{parts.link(need.href, need.action, style='dz-btn')}"
+        + f"</span>{parts.link(need.href, need.action, style='dz-btn')}</div>"
         for need in shown
     )
     rest = len(needs) - len(shown)
@@ -165,5 +182,5 @@ def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) 
     caption = ngettext("{count} finding", "{count} findings", len(findings)).format(count=len(findings))
     return (
         f'<div class="dz dz-card"><div class="dz-head"><h3>{parts.text(_("Needs you"))}</h3>'
-        f'<span class="cap">{parts.text(caption)}</span></div><div class="dz-needs">{rows}</div>{more}</div>'
+        f'<span class="cap">{parts.text(caption)}</span></div>{rows}{more}</div>'
     )

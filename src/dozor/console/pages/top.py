@@ -74,7 +74,6 @@ def draw(view: View) -> None:
         view,
         "top",
         700,
-        summary=lambda client, query: client.traffic.summary(view.asks(), top=1, query_id=query),
         **{
             f"{one.dimension}-{one.measure}": _question(view, one.dimension, one.measure, 10)
             for one in _LISTS
@@ -83,7 +82,7 @@ def draw(view: View) -> None:
     if answers is None:
         return
     with answers.frame():
-        if not blocks.is_empty(view, answers["summary"]):
+        if not blocks.is_empty(view, answers["status-requests"].requests):
             _draw_cards(view, answers)
 
 
