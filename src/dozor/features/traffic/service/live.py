@@ -370,6 +370,7 @@ class _Lane:
         self._moved = threading.Condition()
         self._under_way = 0
         self._threads: list[threading.Thread] = []
+        self._is_open = False
         self._open_failure = ""
         self._pause = ""
         self._broken = ""
@@ -378,7 +379,7 @@ class _Lane:
     def start(self) -> None:
         """Begin to read and to keep."""
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
-        self._under_way, self.bug = 0, None
+        self._under_way, self._is_open, self.bug = 0, False, None
         self._deciding.clear()
         for log in self._logs.values():
             log.in_flight = 0
@@ -434,7 +435,7 @@ class _Lane:
                 self._ingest.stopping.wait(wait)
                 wait = min(wait * 2, self._ingest.pace.retry_cap)
             else:
-                self._open_failure = ""
+                self._open_failure, self._is_open = "", True
                 return True
         return False
 
@@ -617,7 +618,7 @@ class _Lane:
     def _state(self, seen: Followed, lag_bytes: int, lag: float) -> tuple[SourceState, str]:
         if self._open_failure:
             return SourceState.WAITING, self._open_failure
-        if not self._threads:
+        if not self._is_open:
             return SourceState.STARTING, _("It is not looked for yet.")
         if self._broken:
             return SourceState.FAILED, self._broken
