@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp
 
 from dozor import __version__
@@ -20,6 +21,7 @@ from dozor.infra.server import Asgi, Late, LoopbackOnly, Receive, Scope, Send, a
 from dozor.infra.supervisor import Status
 
 API = "/api/v1"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PARTS = ("/api/v1/traffic", "/api", "/health", "/ready", "/metrics", "/static", "/app/static", "/_stcore")
 
 _STARTING = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Dozor</title>
@@ -68,8 +70,9 @@ def create_app(parts: Parts) -> Asgi:
     app.include_router(_life(parts))
     for router in parts.routers:
         app.include_router(router, prefix=API)
+    unknown = _unknown(app.routes[:])
     for path in ("/api", "/api/{rest:path}"):
-        app.add_api_route(path, _unknown, include_in_schema=False, methods=["GET", "POST"])
+        app.add_api_route(path, unknown, include_in_schema=False, methods=list(_METHODS))
     if parts.console is not None:
         app.mount("/", _as_app(parts.console))
     return LoopbackOnly(Measured(app, parts.metrics, _PARTS), parts.port)
@@ -116,9 +119,21 @@ def _life(parts: Parts) -> APIRouter:
     return router
 
 
-async def _unknown() -> None:
-    """Refuse unknown addresses of the API, which the console would answer with its page."""
-    raise HTTPException(404)
+def _unknown(known: Sequence[BaseRoute]) -> Callable[[Request], Awaitable[None]]:
+    """Refuses unknown addresses and methods of the API, which the console would answer with its page."""
+
+    async def refuse(request: Request) -> None:
+        asked = request.scope
+        allowed = [
+            method
+            for method in _METHODS
+            if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in known)
+        ]
+        if allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        raise HTTPException(404)
+
+    return refuse
 
 
 async def starting_page(scope: Scope, receive: Receive, send: Send) -> None:

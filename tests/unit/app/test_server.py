@@ -23,11 +23,11 @@ def parts(reasons: Mapping[str, str] | None = None, **changed: Any) -> Parts:
     return Parts(**{"port": 5000, "reasons": ask, "console": late_console(), **changed})
 
 
-def get(path: str, asked: Parts) -> httpx.Response:
+def get(path: str, asked: Parts, method: str = "GET") -> httpx.Response:
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(asked))
         async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
-            return await client.get(path)
+            return await client.request(method, path)
 
     return asyncio.run(main())
 
@@ -81,6 +81,20 @@ def test_an_unknown_address_of_the_api_is_not_the_console(path: str) -> None:
     answer = get(path, parts())
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_another_method_of_a_known_address_is_not_the_consoles_either(method: str) -> None:
+    router = APIRouter(prefix="/things")
+
+    @router.get("/{id}")
+    async def thing(id: str) -> str:  # noqa: A002
+        return id
+
+    answer = get("/api/v1/things/7", parts(routers=(router,)), method)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert get("/api/v1/nothing", parts(routers=(router,)), method).status_code == 404
 
 
 def test_the_console_asks_for_patience_while_it_is_loaded() -> None:
