@@ -123,7 +123,12 @@ def problem(
         "hint": hint,
         **{name: value for name, value in more.items() if value is not None},
     }
-    sent = {"Content-Language": current_language(), "Cache-Control": "no-store", "Vary": "Accept-Language"}
+    sent = {
+        "Content-Language": current_language(),
+        "Cache-Control": "no-store",
+        "Vary": "Accept-Language",
+        "X-Content-Type-Options": "nosniff",
+    }
     return JSONResponse(body, kind.status, media_type=MEDIA_TYPE, headers={**sent, **dict(headers or {})})
 
 

@@ -193,6 +193,7 @@ def test_an_answer_is_what_the_document_says(site: Site, document: dict[str, Any
     response = site.get(address(route))
     assert response.status_code == 200, response.text
     assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
     content = document["paths"][f"{ROOT}/{route}"]["get"]["responses"]["200"]["content"]
     schema = resolved(document, content["application/json"]["schema"])
     jsonschema.Draft202012Validator(schema).validate(response.json())

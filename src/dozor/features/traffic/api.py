@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 ARROW = "application/vnd.apache.arrow.stream"
 
+# Logs hold what strangers wrote: no browser shall keep it, or take it for a page.
+_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept", "X-Content-Type-Options": "nosniff"}
+
 _MOST_STEPS = 10_000
 _PIECE = 8_192  # rows of a stream that are sent at once: some megabytes
 _LINES = pa.schema([*RECORD, pa.field("source", pa.string(), nullable=False)])
@@ -427,8 +430,7 @@ def _json(answer: Wire, *, without: str = "") -> bytes:
 
 
 def _ok(body: bytes) -> Response:
-    headers = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Language"}
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type="application/json", headers=_HEADERS)
 
 
 def _previous(scope: Filters, summary: Summary) -> wire.Previous:
@@ -526,8 +528,7 @@ class _Stream(StreamingResponse):
     """Pieces as they come; a failure in the middle leaves the answer without its end, which is noticed."""
 
     def __init__(self, first: bytes, pieces: AsyncGenerator[bytes, None]) -> None:
-        headers = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Language"}
-        super().__init__(_chain(first, pieces), media_type=ARROW, headers=headers)
+        super().__init__(_chain(first, pieces), media_type=ARROW, headers=_HEADERS)
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
