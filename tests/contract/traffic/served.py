@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from dozor.app.api import api_routers
+from dozor.features.traffic.adapters.store_clickhouse import ClickHouseStore, open_store
 from dozor.features.traffic.model import (
     CountedRow,
     Coverage,
@@ -36,10 +38,10 @@ from dozor.features.traffic.ports import TrafficQueries, Watch
 from dozor.infra import problems
 from dozor.infra.queries import QueryPool
 from dozor.infra.server import bind
+from dozor.testing import InMemoryRecordStore
 from tests.unit.traffic import records, summaries
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-COLUMNS = ("line", "ts", "client", "path", "status", "country", "classes")
 
 
 def row(number: int = 7) -> dict[str, Any]:
@@ -217,6 +219,19 @@ def application(
     for router in api_routers(queries, sources, pool):
         app.include_router(router, prefix="/api/v1")
     return app
+
+
+STORES = ("memory", "chdb")
+
+
+@contextmanager
+def opened(kind: str, folder: Path) -> Iterator[ClickHouseStore | InMemoryRecordStore]:
+    """An empty store of a kind."""
+    store = InMemoryRecordStore() if kind == "memory" else open_store(folder=folder)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager

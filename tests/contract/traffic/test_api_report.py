@@ -1,4 +1,4 @@
-"""The API over the real store says what `dozor report --json` says of the same lines."""
+"""The API over both stores says what `dozor report --json` says of the same lines."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from dozor.app.pipeline import build_pipeline
 from dozor.app.settings import Settings
 from dozor.features.traffic.adapters.json import to_json
 from dozor.features.traffic.adapters.spill_memory import InMemorySpill
-from dozor.features.traffic.adapters.store_clickhouse import open_store
 from dozor.features.traffic.core.filters import read_filters
 from dozor.features.traffic.model import Chunk, Delivery
 from dozor.features.traffic.service import Pipeline, records_in_order, report
-from tests.contract.traffic.served import serve
+from tests.contract.traffic.served import STORES, opened, serve
 
 NAME = "/var/log/nginx/access.log"
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -65,16 +64,17 @@ def pipeline() -> Pipeline:
     return build_pipeline(Settings())
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> Iterator[str]:
-    store = open_store(folder=tmp_path_factory.mktemp("events"))
-    for number, run in enumerate(records_in_order(TextLog(), pipeline)):
-        store.insert(
-            Delivery(NAME, f"token-{number}", records=run.records, rejects=run.rejects, format="combined")
-        )
-    with serve(store) as url:
-        yield url
-    store.close()
+@pytest.fixture(scope="module", params=STORES)
+def url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline
+) -> Iterator[str]:
+    with opened(request.param, tmp_path_factory.mktemp("events")) as store:
+        for number, run in enumerate(records_in_order(TextLog(), pipeline)):
+            store.insert(
+                Delivery(NAME, f"token-{number}", records=run.records, rejects=run.rejects, format="combined")
+            )
+        with serve(store) as url:
+            yield url
 
 
 @pytest.mark.parametrize(

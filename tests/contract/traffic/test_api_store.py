@@ -1,4 +1,4 @@
-"""The API over the real store: it filters as Polars does, and gives back what was stored."""
+"""The API over both stores: it filters as Polars does, and gives back what was stored."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pytest
 
 from dozor.client import Client, Scope
 from dozor.columns.record import RECORD
-from dozor.features.traffic.adapters.store_clickhouse import ClickHouseStore, open_store
 from dozor.features.traffic.core.filters import expression, field_type, filter_fields, read_filters
 from dozor.features.traffic.model import Delivery
 from dozor.wire.traffic import DimensionName
-from tests.contract.traffic.served import serve
+from tests.contract.traffic.served import STORES, opened, serve
 from tests.unit.traffic.records import START, attack, batch
 
 ROOT = "/api/v1/traffic"
@@ -106,19 +105,13 @@ def delivery(number: int, rows: list[dict[str, Any]]) -> Delivery:
     return Delivery(SOURCES[number % 2], f"token-{number}", records=batch(rows), format="combined")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseStore]:
-    store = open_store(folder=tmp_path_factory.mktemp("events"))
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def dozor(store: ClickHouseStore) -> Iterator[Client]:
-    store.insert(delivery(0, ROWS[:5]))
-    store.insert(delivery(1, ROWS[5:]))
-    with serve(store) as url, Client(url, timeout=30) as client:
-        yield client
+@pytest.fixture(scope="module", params=STORES)
+def dozor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with opened(request.param, tmp_path_factory.mktemp("events")) as store:
+        store.insert(delivery(0, ROWS[:5]))
+        store.insert(delivery(1, ROWS[5:]))
+        with serve(store) as url, Client(url, timeout=30) as client:
+            yield client
 
 
 @pytest.fixture(scope="module")
