@@ -90,14 +90,18 @@ class Nginx:
         command += ["-e", str(self.folder / "error.log"), "-p", str(self.folder)]
         self._process = subprocess.Popen([*command, "-c", str(self.folder / "nginx.conf")])
         end = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return self
-            except OSError:
-                assert time.monotonic() < end, "nginx did not start"
-                assert self._process.poll() is None, "nginx ended at once"
-                time.sleep(0.02)
+        while not self._answers():
+            assert time.monotonic() < end, "nginx did not start"
+            assert self._process.poll() is None, "nginx ended at once"
+            time.sleep(0.02)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -79,6 +79,10 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def rename(log: Path) -> Path:
     """Rotate as logrotate does: the numbers go up, the present file becomes number 1."""
     for number in range(8, 0, -1):
@@ -164,9 +168,9 @@ def test_a_rotated_file_is_let_go_when_it_is_quiet_for_long(log: Path) -> None:
     rename(log)
     log.write_bytes(line(50))
     follower.take()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     assert follower.take(after=LINGER) == b""
-    assert len(os.listdir("/proc/self/fd")) == before - 1
+    assert open_files() == before - 1
     assert sorted(mark.finished for mark in follower.marks.values()) == [False, True]
     append(log.with_name("access.log.1"), line(49))
     assert follower.take() == line(49)  # later still
@@ -495,3 +499,12 @@ def test_a_damaged_archive_gives_what_is_whole_and_holds_up_nothing(log: Path) -
     follower.take()
     assert follower.source.followed()[0].reason == ""
     assert all(mark.finished or mark.offset == 870 for mark in follower.marks.values())
+
+
+def test_an_entry_of_an_error_log_is_not_cut_in_its_lines(tmp_path: Path) -> None:
+    log = tmp_path / "error.log"
+    entry = b"2026/11/22 10:00:00 [error] 7#7: *1 PHP message: oops\n  at one\n  at two\n"
+    log.write_bytes(entry * 10)
+    source = Follower(log).source
+    arrivals = take_all(source, 3 * len(entry) + 60)
+    assert [len(arrival.data) for arrival in arrivals] == [3 * len(entry)] * 3 + [len(entry)]

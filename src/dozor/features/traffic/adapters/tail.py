@@ -32,6 +32,7 @@ import numpy as np
 
 from dozor.features.traffic.adapters.files import UnpackedFile, is_packed, unreadable
 from dozor.features.traffic.adapters.rotation import Sibling, family_name, identity, siblings
+from dozor.features.traffic.core.errorlog import whole_entries
 from dozor.features.traffic.model import Arrival, Followed, Mark
 from dozor.kernel.errors import JobError
 from dozor.kernel.i18n import _
@@ -564,6 +565,8 @@ class TailSource:
             return self._finish(life, now)
         data = self._read(life, limit)
         size = data.rfind(b"\n") + 1
+        if size and len(data) >= limit:
+            size = whole_entries(data[:size])
         if not size and len(data) >= LONGEST_LINE:
             _logger.warning(
                 "Line %d of %s is longer than %d bytes and is cut.",

@@ -28,6 +28,7 @@ messages are for reading; nobody should be blocked for what this log alone says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,7 @@ MOST_ERRORS = 10
 MERGE_COUNTS = [pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()]
 """How counts of the same message are joined."""
 
+_ENTRY = re.compile(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d")
 _BEGINNING = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d"
 _HEAD = (
     r"^(?<ts>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?<level>debug|info|notice|warn|error|crit|alert|emerg)\] "
@@ -172,6 +174,20 @@ def _utc(local: pl.Expr, zone: str) -> pl.Expr:
     return times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone(
         "UTC"
     )
+
+
+def whole_entries(data: bytes) -> int:
+    """How many bytes of an error log's lines hold whole entries, if more follow.
+
+    The last entry may go on in what follows. Bytes that do not begin as an error log are whole as they are.
+    """
+    if _ENTRY.match(data) is None:
+        return len(data)
+    place = len(data)
+    while (place := data.rfind(b"\n", 0, place - 1) + 1) > 0:
+        if _ENTRY.match(data, place):
+            return place
+    return len(data)
 
 
 def fold_messages(messages: pl.Series) -> pl.Series:
