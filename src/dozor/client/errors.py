@@ -87,4 +87,6 @@ def error_of(status: int, problem: Problem | None, fallback: str) -> ApiError:
     kind = _BY_STATUS.get(status, ServerError)
     if problem is None:
         return kind(fallback)
+    if problem.type == "urn:dozor:problem:query-id-taken":
+        kind = BadRequest
     return kind(problem.detail, hint=problem.hint, problem=problem)

@@ -317,6 +317,29 @@ class QueryPool:
                 del self._named[id_]
 
 
+async def first_of(
+    pieces: AsyncGenerator[Answer, None], gone: Callable[[], Coroutine[Any, Any, None]]
+) -> Answer:
+    """The first piece of a stream, which may take as long as a whole question.
+
+    Args:
+        pieces: What `QueryPool.stream` gave.
+        gone: Ends when nobody wants the answer any more.
+
+    Raises:
+        AskerGoneError: By `gone`; the stream has ended.
+    """
+    piece, asker = asyncio.ensure_future(anext(pieces)), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({piece, asker}, return_when=asyncio.FIRST_COMPLETED)
+        if piece.done():
+            return piece.result()
+        raise AskerGoneError(_("Nobody waits for the answer any more."))
+    finally:
+        asker.cancel()
+        piece.cancel()
+
+
 def called_off_error() -> CancelledError:
     """What is raised by a query that was called off."""
     return CancelledError(_("The query was called off."), hint=_("Ask again if you want the answer."))

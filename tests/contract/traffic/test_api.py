@@ -566,12 +566,14 @@ def test_a_question_can_be_called_off(site: Site) -> None:
     assert site.get(f"/api/v1/queries/{name}").json()["state"] == "cancelled"
 
 
-def test_hanging_up_calls_a_question_off(site: Site) -> None:
+@pytest.mark.parametrize("accept", ["application/json", ARROW])
+def test_hanging_up_calls_a_question_off(site: Site, accept: str) -> None:
     slow = Slow()
-    site.queries.script["summary"] = slow
+    site.queries.script["top"] = slow
     url = site.http.base_url
     with socket.create_connection((url.host, url.port or 0), DEADLINE) as raw:
-        raw.sendall(f"GET {ROOT}/summary HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
+        head = f"GET {ROOT}/top/path HTTP/1.1\r\nHost: {url.host}\r\nAccept: {accept}\r\n\r\n"
+        raw.sendall(head.encode())
         assert slow.began.wait(DEADLINE)
     assert slow.ended.wait(DEADLINE)
 

@@ -225,6 +225,8 @@ def test_a_query_is_watched_and_called_off_from_another_thread(client: Client, q
     asking.start()
     assert slow.began.wait(DEADLINE)
     assert client.queries.status(name).state == "running"
+    with pytest.raises(sdk.BadRequest, match="under way"):
+        client.traffic.findings(query_id=name)
     client.queries.cancel(name)
     asking.join(DEADLINE)
     assert isinstance(raised[0], sdk.Cancelled)

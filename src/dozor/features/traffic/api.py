@@ -37,7 +37,7 @@ from dozor.features.traffic.model import (
 from dozor.features.traffic.ports import TrafficQueries, Watch
 from dozor.features.traffic.service.comparison import Part, changes
 from dozor.infra.problems import NotFoundError, ParameterError
-from dozor.infra.queries import QueryPool
+from dozor.infra.queries import QueryPool, first_of
 from dozor.kernel.errors import DozorError, UsageError
 from dozor.kernel.i18n import _
 from dozor.wire import traffic as wire
@@ -108,10 +108,12 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
         )
         return _ok(body)
 
-    async def stream(query_id: UUID | None, work: Callable[[Watch], Iterator[pa.RecordBatch]]) -> Response:
+    async def stream(
+        request: Request, query_id: UUID | None, work: Callable[[Watch], Iterator[pa.RecordBatch]]
+    ) -> Response:
         pieces = pool.stream(lambda query: _arrow_pieces(work(query)), id=query_id)
         # Most failures come before the first piece, while the status can still tell them.
-        return _Stream(await anext(pieces), pieces)
+        return _Stream(await first_of(pieces, lambda: _gone(request)), pieces)
 
     def scope_of(asked: wire.Scope) -> Filters:
         return _filters(asked, now())
@@ -126,8 +128,9 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
     @router.get("/summary", operation_id="traffic_summary", response_model=wire.Summary, responses=_WORDS)
     async def summary(request: Request, asked: Annotated[wire.SummaryRequest, Query()]) -> Response:
         """All that `dozor report --json` says, over the same lines with the same numbers."""
-        scope = scope_of(asked)
-        before = _before(scope, now()) if asked.compare else None
+        moment = now()
+        scope = _filters(asked, moment)
+        before = _before(scope, moment) if asked.compare else None
 
         def work(watch: Watch) -> Wire:
             share = 0.5 if before else 1.0
@@ -152,7 +155,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
             return queries.timeline(scope, step=step, split=Split(asked.split), watch=watch)
 
         if _wants_arrow(request):
-            return await stream(asked.query_id, lambda watch: _timeline_batches(ask(watch)))
+            return await stream(request, asked.query_id, lambda watch: _timeline_batches(ask(watch)))
         return await answer(request, asked.query_id, lambda watch: wire.Timeline.model_validate(ask(watch)))
 
     @router.get(
@@ -169,7 +172,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
             return queries.top(scope, Dimension(dimension), measure=measure, limit=asked.limit, watch=watch)
 
         if _wants_arrow(request):
-            return await stream(asked.query_id, lambda watch: _top_batches(ask(watch)))
+            return await stream(request, asked.query_id, lambda watch: _top_batches(ask(watch)))
         return await answer(request, asked.query_id, lambda watch: wire.TopList.model_validate(ask(watch)))
 
     @router.get(
@@ -198,7 +201,8 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
     @router.get("/changes", operation_id="traffic_changes", response_model=wire.Changes, responses=_WORDS)
     async def changed(request: Request, asked: Annotated[wire.ChangesRequest, Query()]) -> Response:
         """What differs from the stretch of the same length before."""
-        scope, moment = scope_of(asked), now()
+        moment = now()
+        scope = _filters(asked, moment)
         _before(scope, moment)
 
         def work(watch: Watch) -> Wire:
@@ -213,7 +217,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
         scope = scope_of(asked)
         if _wants_arrow(request):
             _refuse_paging(asked)
-            return await stream(asked.query_id, lambda watch: queries.batches(scope, watch=watch))
+            return await stream(request, asked.query_id, lambda watch: queries.batches(scope, watch=watch))
 
         def work(watch: Watch) -> Wire:
             with _as_cursor(asked.cursor):
