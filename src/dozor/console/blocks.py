@@ -201,7 +201,7 @@ def time_line(
         conditions: What the chart is narrowed by beside the filters.
     """
     with st.container(border=True, key=f"card-{key}"):
-        step = format_duration(line.step_seconds)
+        step = words.span(line.step_seconds)
         st.html(
             parts.heading(
                 title,

@@ -172,9 +172,12 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
     ]
     shades = [value[field] for value in values] or [1]
     logarithmic = field == "requests"
+    # One country alone is the one with the most, not the one with the fewest.
+    lowest = min(shades) if logarithmic and len(shades) > 1 else int(logarithmic)
+    highest = max(max(shades), 10 * lowest if logarithmic else 0.01)
     scale: dict[str, Any] = {
         "type": "log" if logarithmic else "linear",
-        "domain": [min(shades), max(*shades, 10 * min(shades))] if logarithmic else [0, max(*shades, 0.01)],
+        "domain": [lowest, highest],
         "range": list(colours.map if logarithmic else colours.map_errors),
         "interpolate": "lab",
     }
@@ -215,7 +218,7 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
                     "titleFontSize": 12,
                     "titleFontWeight": "normal",
                     "labelExpr": _expression() if logarithmic else _percent(),
-                    "values": [min(shades), max(shades)] if logarithmic else [0, max(shades)],
+                    "values": [lowest, highest],
                     "offset": 0,
                 },
             },
@@ -255,8 +258,8 @@ def _frame(colours: Theme, height: int) -> Spec:
 
 
 _NUMBER = (
-    "datum.value >= 1e6 ? replace(format(datum.value / 1e6, '.3~f'), '.', '{point}') + '{million}'"
-    " : datum.value >= 1e4 ? replace(format(datum.value / 1e3, '.3~f'), '.', '{point}') + '{thousand}'"
+    "datum.value >= 1e6 ? replace(format(datum.value / 1e6, '.3~r'), '.', '{point}') + '{million}'"
+    " : datum.value >= 1e4 ? replace(format(datum.value / 1e3, '.3~r'), '.', '{point}') + '{thousand}'"
     " : replace(format(datum.value, ',~f'), ',', '{space}')"
 )
 

@@ -61,7 +61,8 @@ def run() -> None:
     _account(page.url_path)
     _bar(page.title)
     if (goto := st.session_state.pop(GOTO, None)) is not None:
-        st.switch_page(pages[goto])
+        # Streamlit refuses to empty an address that widgets are bound to; they write theirs again by themselves.
+        st.switch_page(pages[goto], query_params={})
     page.run()
 
 

@@ -183,4 +183,4 @@ def style_tokens() -> str:
         for name, value in light.items()
         if isinstance(value, str)
     )
-    return f".stApp{{{tokens}}}\n"
+    return f":root{{{tokens}}}\n"

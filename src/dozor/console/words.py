@@ -226,10 +226,15 @@ def ago(moment: datetime, now: datetime) -> str:
     seconds = (now - moment).total_seconds()
     if not 0 <= seconds < timedelta(days=1).total_seconds():
         return ""
-    text = format_duration(seconds if seconds < 1 else round(seconds)).split(" ")[0]
     if seconds < 1:
         return _("just now")
-    return _("{time} ago").format(time=text.replace(".0", "").replace(",0", ""))
+    return _("{time} ago").format(time=span(round(seconds)).split(" ")[0])
+
+
+def span(seconds: float) -> str:
+    """A round length of time, such as a step's: `15 min`, `1 s`."""
+    text = format_duration(seconds)
+    return text.replace(".0", "", 1).replace(",0", "", 1) if float(seconds).is_integer() else text
 
 
 def clock(moment: datetime) -> str:

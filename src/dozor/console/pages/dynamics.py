@@ -24,6 +24,7 @@ _SPLITS = {
     "host": N_("host"),
     "source": N_("source"),
 }
+_SPLIT = "audience"
 _LISTS: tuple[tuple[str, str], ...] = (
     ("path", N_("Pages")),
     ("client", N_("Addresses")),
@@ -71,9 +72,10 @@ def _choices() -> tuple[str, Any]:
         for name in ("who", "by"):
             st.text_input(name, key=name, bind="query-params", label_visibility="collapsed")
     who = st.session_state["who"] if st.session_state["who"] in AUDIENCES else "all"
-    split = st.session_state["by"] if st.session_state["by"] in _SPLITS else "status"
+    split = st.session_state["by"] if st.session_state["by"] in _SPLITS else _SPLIT
     st.session_state["dz_who"], st.session_state["dz_by"] = who, split
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="choices"):
+        st.html(f'<span class="dz cap">{parts.text(_("Whose requests"))}</span>', width="content")
         st.segmented_control(
             _("Whose requests"),
             list(AUDIENCES),
@@ -84,6 +86,7 @@ def _choices() -> tuple[str, Any]:
             on_change=_take,
             args=("who",),
         )
+        st.html(f'<span class="dz cap">{parts.text(_("Divide by"))}</span>', width="content")
         st.segmented_control(
             _("Divide by"),
             list(_SPLITS),

@@ -118,7 +118,7 @@ def _head(page: Lines, cursors: list[str], number: int, whole: int) -> None:
         first=format_number(first), last=format_number(first + number - 1), count=words.count(whole)
     )
     with st.container(horizontal=True, vertical_alignment="center", key="lines-head"):
-        st.html(parts.heading(_("Lines"), caption))
+        st.html(parts.heading(_("Lines"), caption), width="content")
         st.button(
             _("Newer"),
             icon=":material/chevron_left:",
@@ -200,8 +200,8 @@ def _columns(view: View, rows: Sequence[Line]) -> dict[str, list[Any]]:
         "client": [words.shown(row.client) for row in rows],
         "country": [row.country or "-" for row in rows],
         "method": [words.shown(row.method) for row in rows],
-        "target": [words.shown(row.target)[:500] for row in rows],
         "status": [row.status for row in rows],
+        "target": [words.shown(row.target)[:500] for row in rows],
         "bytes": [row.bytes for row in rows],
         "ms": [None if row.request_time is None else round(1000 * row.request_time) for row in rows],
         "agent": [words.shown(row.ua_family) for row in rows],

@@ -140,17 +140,14 @@ def _need_of(view: View, findings: Sequence[Finding]) -> Need:
         number for finding in findings for code, number in finding.status.items() if code[:1] == "2"
     )
     name = words.attack_name(attack_class)
-    what = name[:1].upper() + name[1:]
-    what += " " + ngettext("by {count} client", "by {count} clients", len(findings)).format(
-        count=words.count(len(findings))
-    )
-    what += ": " + ngettext("{count} request", "{count} requests", requests).format(
-        count=words.count(requests)
-    )
+    told = [
+        ngettext("{count} client", "{count} clients", len(findings)).format(count=words.count(len(findings))),
+        ngettext("{count} request", "{count} requests", requests).format(count=words.count(requests)),
+    ]
     if answered:
-        what += ", " + ngettext("{count} answered 2xx", "{count} answered 2xx", answered).format(
-            count=words.count(answered)
-        )
+        text = ngettext("{count} answered 2xx", "{count} answered 2xx", answered)
+        told.append(text.format(count=words.count(answered)))
+    what = f"{name[:1].upper()}{name[1:]}: {', '.join(told)}"
     worst = min(_rank(finding.severity) for finding in findings)
     href = view.scope.href("anomalies", add=[condition("classes", "=", attack_class)])
     return Need(
