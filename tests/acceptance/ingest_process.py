@@ -63,8 +63,8 @@ class FusedCheckpoints:
     def __init__(self, inner: Checkpoints, fuse: Fuse) -> None:
         self._inner, self._fuse = inner, fuse
 
-    def marks(self, source: str) -> tuple[Mark, ...]:
-        return self._inner.marks(source)
+    def marks(self) -> tuple[Mark, ...]:
+        return self._inner.marks()
 
     def save(self, mark: Mark) -> None:
         self._inner.save(mark)

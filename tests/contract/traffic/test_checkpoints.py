@@ -17,9 +17,9 @@ from dozor.features.traffic.ports import Checkpoints
 from dozor.kernel.errors import UnavailableError
 
 MARK = Mark(
-    source="/logs/*.log",
+    log="/logs/access.log",
     file="f1",
-    name="/logs/access.log",
+    name="access.log",
     device=64_769,
     inode=(1 << 63) - 1,
     head_size=1024,
@@ -51,23 +51,21 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_mark_comes_back_as_it_was_saved(checkpoints: Checkpoints) -> None:
     checkpoints.save(MARK)
-    assert checkpoints.marks(MARK.source) == (MARK,)
+    assert checkpoints.marks() == (MARK,)
 
 
 def test_a_mark_takes_the_place_of_the_one_of_the_same_file(checkpoints: Checkpoints) -> None:
     checkpoints.save(MARK)
     after = replace(MARK, offset=MARK.offset + 512, end=None, line=MARK.line + 3, finished=True)
     checkpoints.save(after)
-    assert checkpoints.marks(MARK.source) == (after,)
+    assert checkpoints.marks() == (after,)
 
 
-def test_a_source_has_its_own_marks_the_one_saved_last_at_the_end(checkpoints: Checkpoints) -> None:
-    other, second = replace(MARK, source="-", file="f2"), replace(MARK, file="f3")
-    for mark in (MARK, other, second, MARK):
+def test_the_mark_saved_last_stands_at_the_end(checkpoints: Checkpoints) -> None:
+    second, other = replace(MARK, file="f2"), replace(MARK, log="-", file="f3")
+    for mark in (MARK, second, other, MARK):
         checkpoints.save(mark)
-    assert checkpoints.marks(MARK.source) == (second, MARK)
-    assert checkpoints.marks("-") == (other,)
-    assert checkpoints.marks("syslog") == ()
+    assert checkpoints.marks() == (second, other, MARK)
 
 
 def test_the_token_names_the_file_and_the_range() -> None:
@@ -81,7 +79,7 @@ def test_sqlite_keeps_marks_for_the_next_process(path: Path) -> None:
     first = SqliteCheckpoints(path)
     first.save(MARK)  # not closed: the process is killed
     second = SqliteCheckpoints(path)
-    assert second.marks(MARK.source) == (MARK,)
+    assert second.marks() == (MARK,)
     first.close()
     second.close()
 
@@ -109,8 +107,9 @@ def test_sqlite_forgets_finished_files_of_long_ago_alone(path: Path, monkeypatch
         checkpoints.save(MARK)
         for number in range(10):
             checkpoints.save(replace(MARK, file=f"done{number}", end=None, finished=True))
-        kept = [mark.file for mark in checkpoints.marks(MARK.source)]
-        assert kept == ["f1", "done7", "done8", "done9"]
+        checkpoints.save(replace(MARK, log="-", file="other", end=None, finished=True))
+        kept = [mark.file for mark in checkpoints.marks()]
+        assert kept == ["f1", "done7", "done8", "done9", "other"]
     finally:
         checkpoints.close()
 

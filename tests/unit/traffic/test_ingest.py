@@ -264,7 +264,7 @@ def test_to_stop_finishes_what_was_read(log: Path, store: CountingStore) -> None
         threading.Timer(0.1, store.hold.set).start()
         end()
     assert store.numbers() == Counter(range(100))
-    (mark,) = checkpoints.marks(str(log))
+    (mark,) = checkpoints.marks()
     assert (mark.offset, mark.end) == (len(lines(0, 100)), None)
 
 
@@ -275,7 +275,7 @@ def test_to_stop_while_the_store_is_away_leaves_the_rest_to_the_next_start(
     store.away = True
     log.write_bytes(lines(0, 100))
     with running(build(log, store, checkpoints, pace=replace(QUICK, retry_cap=60, retry=60))) as end:
-        wait_for(lambda: checkpoints.marks(str(log)))
+        wait_for(lambda: checkpoints.marks())
         began = time.monotonic()
         end()
         assert time.monotonic() - began < 5

@@ -13,7 +13,7 @@ import pytest
 from backports import zstd
 
 from dozor.features.traffic.adapters import tail
-from dozor.features.traffic.adapters.tail import LINGER, SETTLE, TailSource
+from dozor.features.traffic.adapters.tail import LINGER, SETTLE, TailSource, tail_sources
 from dozor.features.traffic.model import Arrival, Mark
 from tests.unit.traffic.live import line, lines, take_all, text
 
@@ -426,6 +426,27 @@ def test_a_pattern_that_matches_rotated_files_asks_for_the_past(log: Path) -> No
 def test_a_path_alone_does_not_ask_for_the_past(log: Path) -> None:
     log.with_name("access.log.1").write_bytes(lines(100, 10))
     assert Follower(log).take() == lines(0, 50)
+
+
+def test_a_log_that_is_named_otherwise_at_the_next_start_goes_on(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = Follower(log)
+    follower.take()
+    monkeypatch.chdir(log.parent)
+    for pattern in ("access.log", f"{log}*", "*.log", log):
+        follower.crash()
+        follower.pattern = pattern
+        follower.start()
+        assert follower.take() == b""
+
+
+def test_a_log_that_several_patterns_mean_is_followed_once(log: Path) -> None:
+    (log.parent / "other.log").write_bytes(line(100))
+    sources = tail_sources([f"{log.parent}/*.log", str(log), f"{log}*"])
+    for source in sources:
+        source.open([])
+    assert [text(take_all(source)) for source in sources] == [line(100), lines(0, 50), b""]
 
 
 def test_a_line_longer_than_the_limit_is_read_nevertheless(log: Path) -> None:

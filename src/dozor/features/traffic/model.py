@@ -175,6 +175,29 @@ class Summary:
     """Messages of nginx's error logs among the sources, at most 10, most frequent first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The main numbers of a stretch of time, all exact.
+
+    Args:
+        requests: Requests.
+        clients: Distinct clients behind them.
+        bytes: Body bytes sent.
+        client_errors: Answered 4xx.
+        server_errors: Answered 5xx.
+        attacks: Requests that are attacks.
+        bots: Requests whose agent says that it is a program.
+    """
+
+    requests: int
+    clients: int
+    bytes: int
+    client_errors: int
+    server_errors: int
+    attacks: int
+    bots: int
+
+
 class Dimension(StrEnum):
     """What requests can be counted by: a field of the record, `class` being each class of `classes`."""
 
@@ -498,13 +521,13 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far one file of a source is stored, and what is being stored at this moment.
+    """How far one file of a log is stored, and what is being stored at this moment.
 
     A file lives from its first byte until it is truncated or deleted, under whatever names; offsets
     are after unpacking, so that they stay right when a rotated file is packed.
 
     Args:
-        source: Name of the source that reads it.
+        log: The log that it is a file of, whatever words it was asked for by: an absolute path.
         file: Identifies this life of the file; never used again.
         name: What people call the log, whatever the file is called after rotation.
         device: Device of the file, as last seen.
@@ -519,7 +542,7 @@ class Mark:
         finished: Whether all of it is stored and no more is expected.
     """
 
-    source: str
+    log: str
     file: str
     name: str
     device: int = 0

@@ -26,6 +26,7 @@ from dozor.features.traffic.model import (
     Summary,
     Timeline,
     TopList,
+    Totals,
 )
 
 
@@ -73,7 +74,7 @@ class LiveSource(Protocol):
         """What people call it, unique among the sources: a path, a pattern, an address, or `-`."""
 
     def open(self, marks: Sequence[Mark]) -> None:
-        """Begin where these marks of this source say.
+        """Begin where these marks say; those of other logs are among them.
 
         Raises:
             JobError: It cannot be followed for now, such as an address in use.
@@ -105,8 +106,8 @@ class LiveSource(Protocol):
 class Checkpoints(Protocol):
     """Remembers marks. Safe for several threads."""
 
-    def marks(self, source: str) -> tuple[Mark, ...]:
-        """The marks of a source, the one saved last at the end; of finished files some latest suffice.
+    def marks(self) -> tuple[Mark, ...]:
+        """All marks, the one saved last at the end; of finished files of a log some latest suffice.
 
         Raises:
             UnavailableError: They cannot be read for now.
@@ -168,6 +169,9 @@ class TrafficQueries(Protocol):
 
         `sources` are those with rows in scope; `seconds` is how long the question took.
         """
+
+    def totals(self, scope: Filters, *, watch: Watch | None = None) -> Totals:
+        """The main numbers of a summary, in a tenth of its time."""
 
     def timeline(
         self,

@@ -14,10 +14,10 @@ class InMemoryCheckpoints:
         self._marks: dict[str, Mark] = {}
         self._lock = Lock()
 
-    def marks(self, source: str) -> tuple[Mark, ...]:
-        """The marks of a source, the one saved last at the end."""
+    def marks(self) -> tuple[Mark, ...]:
+        """All marks, the one saved last at the end."""
         with self._lock:
-            return tuple(mark for mark in self._marks.values() if mark.source == source)
+            return tuple(self._marks.values())
 
     def save(self, mark: Mark) -> None:
         """Put a mark in the place of the one of the same file."""

@@ -31,7 +31,7 @@ from dozor.kernel.errors import UnavailableError
 from dozor.kernel.i18n import _
 
 FINISHED_KEPT = 256
-"""Finished files of a source that are remembered, so that a packed one is not taken for a new one."""
+"""Finished files of a log that are remembered, so that a packed one is not taken for a new one."""
 
 _BUSY_SECONDS = 10.0
 _VERSION = 1
@@ -39,7 +39,7 @@ _COLUMNS = tuple(field.name for field in fields(Mark))
 _SCHEMA = """
 CREATE TABLE marks (
     file TEXT PRIMARY KEY,
-    source TEXT NOT NULL,
+    log TEXT NOT NULL,
     name TEXT NOT NULL,
     device INTEGER NOT NULL,
     inode INTEGER NOT NULL,
@@ -53,18 +53,21 @@ CREATE TABLE marks (
     finished INTEGER NOT NULL,
     saved INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX marks_by_source ON marks (source, saved);
+CREATE INDEX marks_by_age ON marks (saved);
 """
 _QUOTED = ", ".join(f'"{name}"' for name in _COLUMNS)
 _SAVE = (
     f"INSERT OR REPLACE INTO marks ({_QUOTED}, saved) VALUES ({', '.join('?' * len(_COLUMNS))}, "  # noqa: S608 - names of our own
     "(SELECT coalesce(max(saved), 0) + 1 FROM marks))"
 )
-_LOAD = f"SELECT {_QUOTED} FROM marks WHERE source = ? ORDER BY saved"  # noqa: S608 - names of our own
-_PRUNE = (
-    "DELETE FROM marks WHERE source = ?1 AND finished AND saved < (SELECT min(saved) FROM "
-    "(SELECT saved FROM marks WHERE source = ?1 AND finished ORDER BY saved DESC LIMIT ?2))"
+_LOAD = f"SELECT {_QUOTED} FROM marks ORDER BY saved"  # noqa: S608 - names of our own
+_PRUNE = """
+DELETE FROM marks WHERE file IN (
+    SELECT file FROM (
+        SELECT file, row_number() OVER (PARTITION BY log ORDER BY saved DESC) AS age FROM marks WHERE finished
+    ) WHERE age > ?
 )
+"""
 
 
 class SqliteCheckpoints:
@@ -102,15 +105,15 @@ class SqliteCheckpoints:
         if version < _VERSION:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
 
-    def marks(self, source: str) -> tuple[Mark, ...]:
-        """The marks of a source, the one saved last at the end; the latest of the finished ones.
+    def marks(self) -> tuple[Mark, ...]:
+        """All marks, the one saved last at the end; of the finished ones of a log the latest.
 
         Raises:
             UnavailableError: They cannot be read for now.
         """
         with self._lock, self._told():
-            self._db.execute(_PRUNE, (source, FINISHED_KEPT))
-            rows = self._db.execute(_LOAD, (source,)).fetchall()
+            self._db.execute(_PRUNE, (FINISHED_KEPT,))
+            rows = self._db.execute(_LOAD).fetchall()
         return tuple(_mark(row) for row in rows)
 
     def save(self, mark: Mark) -> None:

@@ -232,6 +232,7 @@ class _Family:
         folder: Where they are.
         name: File name without marks of rotation.
         title: What people call it.
+        log: What its marks call it.
         matched: Names of its files that the pattern asks for.
         lives: Those that are not read to their end, the oldest first.
         seen: Names, identities and sizes at the last look around.
@@ -243,12 +244,19 @@ class _Family:
     folder: Path
     name: str
     title: str
+    log: str
     matched: frozenset[str]
     lives: list[_Life] = field(default_factory=list)
     seen: list[tuple[str, tuple[int, int], int]] = field(default_factory=list)
     looked: float = float("-inf")
     there: tuple[int, int] | None = None
     problem: str = ""
+
+
+def tail_sources(names: Sequence[str]) -> list[TailSource]:
+    """A source for each path or pattern; a log that several of them mean is followed once."""
+    claims: dict[str, TailSource] = {}
+    return [TailSource(name, claims=claims) for name in names]
 
 
 class TailSource:
@@ -264,6 +272,8 @@ class TailSource:
         settle: Seconds as `SETTLE`.
         linger: Seconds as `LINGER`.
         look: Seconds as `LOOK`.
+        claims: Logs that other sources follow, by absolute path; each is followed by the first that
+            finds it. None knows of no others.
         clock: Monotonic seconds.
     """
 
@@ -276,12 +286,16 @@ class TailSource:
         settle: float = SETTLE,
         linger: float = LINGER,
         look: float = LOOK,
+        claims: dict[str, TailSource] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pattern = os.path.abspath(os.fspath(pattern))  # noqa: PTH100 - links stay as they are
         self._name = os.fspath(pattern) if name is None else name
         self._is_pattern = glob.has_magic(self._pattern) and not os.path.lexists(self._pattern)
         self._title = title
+        self._claims: dict[str, TailSource] = {} if claims is None else claims
+        if not self._is_pattern:  # a path that is named comes before any pattern
+            self._claims.setdefault(self._pattern, self)
         self._settle, self._linger, self._look, self._clock = settle, linger, look, clock
         self._families: dict[tuple[Path, str], _Family] = {}
         self._marks: dict[str, Mark] = {}
@@ -362,7 +376,10 @@ class TailSource:
                 key = path.parent, family_name(path.name, present[path.parent])
                 names.setdefault(key, set()).add(path.name)
         for key in names.keys() - self._families.keys():
-            self._families[key] = _Family(*key, self._title_of(*key), frozenset())
+            title = self._title_of(*key)
+            log = title if self._title is not None else str(key[0] / key[1])
+            if self._claims.setdefault(log, self) is self:
+                self._families[key] = _Family(*key, title, log, frozenset())
         for key, family in self._families.items():  # one without a match may have been rotated away
             family.matched = frozenset(names.get(key, ()))
 
@@ -463,7 +480,7 @@ class TailSource:
         for place, file in strangers:
             missed = place > last if places else latest is not None and file.status.st_mtime_ns > latest
             if missed or file.path.name in family.matched:
-                self._begin(family, _Life(Mark(self._name, uuid.uuid4().hex, family.title)), file, now)
+                self._begin(family, _Life(Mark(family.log, uuid.uuid4().hex, family.title)), file, now)
 
     def _known(self, family: _Family) -> list[_Life]:
         """Lives that a file may be: those followed, then those of earlier times, the latest first."""
@@ -471,7 +488,7 @@ class TailSource:
         return family.lives + [
             _Life(replace(mark, end=None), intended=mark.end, inside=mark.offset > 0)
             for mark in reversed(self._marks.values())
-            if mark.name == family.title and mark.file not in followed
+            if mark.log == family.log and mark.file not in followed
         ]
 
     def _recognise(self, family: _Family, known: Sequence[_Life], file: Sibling) -> _Life | None:

@@ -427,7 +427,7 @@ class _Lane:
         wait = self._ingest.pace.retry
         while not self._ingest.stopping.is_set():
             try:
-                self._source.open(self._ingest.checkpoints.marks(self._source.name))
+                self._source.open(self._ingest.checkpoints.marks())
             except DozorError as failure:
                 if str(failure) != self._open_failure:
                     _log.warning("%s cannot be followed: %s", self._source.name, failure)
