@@ -51,6 +51,7 @@ def build_sources(settings: TrafficSettings, folder: Path, more: Sequence[Path] 
             _("The log {name} is named twice.").format(name=twice), hint=_("Name it once with --log.")
         )
     sources: list[LiveSource] = []
+    claims: dict[str, TailSource] = {}  # a log that two patterns mean is followed once
     for name in names:
         if name == STDIN:
             sources.append(StdinSource(spool))
@@ -60,7 +61,7 @@ def build_sources(settings: TrafficSettings, folder: Path, more: Sequence[Path] 
                 _("'{name}' is a folder.").format(name=name),
                 hint=_("Name the files in it, such as --log '{name}/*.log'.").format(name=name.rstrip("/")),
             )
-        sources.append(TailSource(name))
+        sources.append(TailSource(name, claims=claims))
     if settings.syslog_udp:
         sources.append(SyslogSource("udp", *_address(settings.syslog_udp, "--syslog-udp"), spool=spool))
     if settings.syslog_tcp:
