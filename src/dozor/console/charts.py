@@ -174,7 +174,7 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
     logarithmic = field == "requests"
     # One country alone is the one with the most, not the one with the fewest.
     lowest = min(shades) if logarithmic and len(shades) > 1 else int(logarithmic)
-    highest = max(max(shades), 10 * lowest if logarithmic else 0.01)
+    highest = max(*shades, 10 * lowest if logarithmic else 0.01)
     scale: dict[str, Any] = {
         "type": "log" if logarithmic else "linear",
         "domain": [lowest, highest],

@@ -11,16 +11,22 @@ from dozor.client import Evidence, Finding, Line
 from dozor.console import parts, words
 from dozor.console.scope import condition
 from dozor.console.view import View
-from dozor.kernel.i18n import _, format_bytes, format_duration
+from dozor.kernel.i18n import _, format_bytes, format_duration, format_number
 
 
 def evidence_html(items: tuple[Evidence, ...]) -> str:
     """Each piece of evidence: where, the decoded value with the matched part marked, the rule."""
-    return "".join(
-        f'<div class="cap">{parts.text(_("{place}, decoded").format(place=one.where or _("line")))} · '
-        f"{parts.text(_('rule {rule}').format(rule=one.rule))}</div>{parts.marked(one.decoded, one.matched)}"
-        for one in items
-    )
+    return "".join(_piece_html(one) for one in items)
+
+
+def _piece_html(one: Evidence) -> str:
+    told = _("{place}, decoded; rule {rule}").format(place=one.where or _("line"), rule=one.rule)
+    return f'<div class="cap">{parts.text(told)}</div>{parts.marked(one.decoded, one.matched)}'
+
+
+def _as_written_html(line: str) -> str:
+    told = _("the line, as written")
+    return f'<div class="cap">{parts.text(told)}</div>{parts.marked(line, "")}'
 
 
 def finding_html(view: View, finding: Finding) -> str:
@@ -41,7 +47,7 @@ def finding_html(view: View, finding: Finding) -> str:
         (Evidence(where=finding.where, decoded=finding.decoded, matched=finding.matched, rule=finding.rule),)
     )
     rows = [
-        (_("score"), f"{finding.score:.2f}", ""),
+        (_("score"), format_number(finding.score, 2), ""),
         (_("requests"), words.count(finding.requests), parts.link(lines, _("show the lines"))),
         (_("answered"), statuses, ""),
         (_("first"), view.absolute(finding.first), ""),
@@ -51,8 +57,7 @@ def finding_html(view: View, finding: Finding) -> str:
     ]
     return (
         f'<div class="dz">{parts.heading(finding.client, name)}{parts.severity(finding.severity)}'
-        f'<div class="cap" style="margin-top:8px">{parts.text(_("the line, as written"))}</div>'
-        f"{parts.marked(finding.example, '')}{decoded}{parts.facts(rows)}</div>"
+        f"{_as_written_html(finding.example)}{decoded}{parts.facts(rows)}</div>"
     )
 
 
@@ -61,8 +66,8 @@ def line_html(view: View, line: Line, page: str) -> str:
     why = evidence_html(line.evidence)
     head = parts.heading(f"{line.method} {line.status}", view.absolute(line.ts))
     return (
-        f'<div class="dz">{head}<div class="cap">{parts.text(_("the line, as written"))}</div>'
-        f"{parts.marked(line.raw, '')}{why}{parts.facts(_facts(view, line, page))}</div>"
+        f'<div class="dz">{head}{_as_written_html(line.raw)}{why}'
+        f"{parts.facts(_facts(view, line, page))}</div>"
     )
 
 
@@ -85,7 +90,7 @@ def _facts(view: View, line: Line, page: str) -> Iterator[tuple[str, str, str]]:
         ("is_bot", str(line.is_bot).lower(), _("yes") if line.is_bot else _("no")),
         ("host", line.host, line.host),
         ("forwarded_for", line.forwarded_for, line.forwarded_for),
-        ("score", f"{line.score:.2f}", f"{line.score:.2f}"),
+        ("score", f"{line.score:.2f}", format_number(line.score, 2)),
         ("source", line.source, line.source),
     )
     for field, value, label in plain:

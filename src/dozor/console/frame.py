@@ -61,7 +61,7 @@ def run() -> None:
     _account(page.url_path)
     _bar(page.title)
     if (goto := st.session_state.pop(GOTO, None)) is not None:
-        # Streamlit refuses to empty an address that widgets are bound to; they write theirs again by themselves.
+        # Without parameters Streamlit refuses to leave an address that widgets are bound to.
         st.switch_page(pages[goto], query_params={})
     page.run()
 
@@ -301,12 +301,17 @@ def _account(page: str) -> None:
         choice(names[code], chosen=code == current_language(), lang=code) for code in LANGUAGES
     )
     themes_html = " ".join(choice(label, chosen=False, theme=name) for name, label in themes.items())
+    zone = _("Times are in {zone}.").format(zone=str(_zone()))
+    theme_name, language_name = _("Theme"), _("Language")
     with (
         st.container(key="account"),
         st.popover(current_language().upper(), icon=":material/account_circle:", type="tertiary"),
     ):
         st.html(
-            f'<div class="dz"><div class="cap">{parts.text(_("Language"))}</div><p>{languages_html}</p>'
-            f'<div class="cap">{parts.text(_("Theme"))}</div><p>{themes_html}</p>'
-            f'<div class="cap">{parts.text(_("Times are in {zone}.").format(zone=str(_zone())))}</div></div>'
+            f'<div class="dz">{_section_html(language_name, languages_html)}'
+            f"{_section_html(theme_name, themes_html)}{_section_html(zone, '')}</div>"
         )
+
+
+def _section_html(title: str, html: str) -> str:
+    return f'<div class="cap">{parts.text(title)}</div><p>{html}</p>'

@@ -135,9 +135,8 @@ def bar_list(
     """
     columns = "".join(f"<span>{text(head)}</span>" for head in heads)
     head = f'<div class="dz-head"><h3>{text(title)}</h3><span class="cap">{text(note)}</span></div>'
-    rows = (
-        "".join(_bar(bar) for bar in bars) or f'<p class="cap">{text(empty or _("None in this range."))}</p>'
-    )
+    nothing = empty or _("None in this range.")
+    rows = "".join(_bar(bar) for bar in bars) or f'<p class="cap">{text(nothing)}</p>'
     heading = f'<div class="dz-cols">{columns}</div>' if columns and bars else ""
     last = f'<div class="dz-all">{more_html}</div>' if more_html else ""
     return f'<div class="dz dz-card dz-list{_tone(tone)}">{head}{heading}{rows}{last}</div>'
@@ -155,6 +154,11 @@ def _bar(bar: Bar) -> str:
         f'<div class="dz-row{_tone(bar.tone)}"><i style="width:{100 * weight:.1f}%"></i>'
         f"{code}{name}{change}{number}{part}</div>"
     )
+
+
+def caption(label: str) -> str:
+    """A small text in front of a control."""
+    return f'<span class="dz cap">{text(label)}</span>'
 
 
 def _tone(tone: str) -> str:

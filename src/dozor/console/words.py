@@ -214,13 +214,6 @@ def change(now: float, before: float) -> str:
     return ("+" if factor > 1 else "\N{MINUS SIGN}") + text
 
 
-def points(now: float, before: float) -> str:
-    """How many percentage points more or less a share is, such as `+0.1 pp`."""
-    difference = 100 * (now - before)
-    sign = "+" if difference > 0 else "\N{MINUS SIGN}" if difference < 0 else "±"
-    return f"{sign}{format_number(abs(difference), 1)}{_NBSP}{_('pp')}"
-
-
 def ago(moment: datetime, now: datetime) -> str:
     """A moment relative to now up to a day, such as `7 min ago`; empty for one that is further away."""
     seconds = (now - moment).total_seconds()

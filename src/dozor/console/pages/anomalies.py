@@ -14,7 +14,7 @@ from dozor.console.evidence import finding_html
 from dozor.console.parts import Bar
 from dozor.console.scope import condition
 from dozor.console.view import View
-from dozor.kernel.i18n import _, format_percent, ngettext
+from dozor.kernel.i18n import _, format_number, format_percent, ngettext
 
 _MOST = 200
 _TABLE_HEIGHT = 420
@@ -225,7 +225,7 @@ def _columns(view: View, rows: Sequence[Finding]) -> dict[str, list[Any]]:
         "country": [words.country_name(row.country) for row in rows],
         "requests": [row.requests for row in rows],
         "answered": [", ".join(sorted(row.status)) for row in rows],
-        "score": [f"{row.score:.2f}" for row in rows],
+        "score": [format_number(row.score, 2) for row in rows],
         "last": [view.when(row.last) for row in rows],
         "example": [words.printable(row.decoded)[:200] for row in rows],
     }

@@ -75,7 +75,7 @@ def _choices() -> tuple[str, Any]:
     split = st.session_state["by"] if st.session_state["by"] in _SPLITS else _SPLIT
     st.session_state["dz_who"], st.session_state["dz_by"] = who, split
     with st.container(horizontal=True, vertical_alignment="center", key="choices"):
-        st.html(f'<span class="dz cap">{parts.text(_("Whose requests"))}</span>', width="content")
+        st.html(parts.caption(_("Whose requests")), width="content")
         st.segmented_control(
             _("Whose requests"),
             list(AUDIENCES),
@@ -86,7 +86,7 @@ def _choices() -> tuple[str, Any]:
             on_change=_take,
             args=("who",),
         )
-        st.html(f'<span class="dz cap">{parts.text(_("Divide by"))}</span>', width="content")
+        st.html(parts.caption(_("Divide by")), width="content")
         st.segmented_control(
             _("Divide by"),
             list(_SPLITS),

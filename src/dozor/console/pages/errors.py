@@ -107,8 +107,9 @@ def _groups(view: View, groups: ErrorGroups, level: str | None, message: str | N
         for one in _LEVELS[:-1]
     )
     rows = (_group(view, group, chosen=group.message == message) for group in groups.items)
+    head = parts.heading(_("Messages"), caption)
     return (
-        f'<div class="dz dz-card">{parts.heading(_("Messages"), caption)}'
+        f'<div class="dz dz-card">{head}'
         f'<div style="margin-bottom:6px">{levels}</div>{parts.table(heads, rows)}</div>'
     )
 
@@ -146,10 +147,8 @@ def _lines(view: View, page: ErrorLines, level: str | None, message: str | None)
             parts.link(view.scope.href("errors", cursor=page.next, **around), _("older lines"), style="link")
         )
     rows = (list(_line(view, line)) for line in page.items)
-    return (
-        f'<div class="dz dz-card">{parts.heading(title, _("newest first"), " · ".join(ways))}'
-        f"{parts.table(heads, rows)}</div>"
-    )
+    head = parts.heading(title, _("newest first"), " · ".join(ways))
+    return f'<div class="dz dz-card">{head}{parts.table(heads, rows)}</div>'
 
 
 def _line(view: View, line: ErrorLine) -> Iterator[str]:

@@ -177,7 +177,8 @@ def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) 
         label = ngettext("{count} more", "{count} more", rest).format(count=words.count(rest))
         more = f'<div class="dz-all">{parts.link(view.scope.href("anomalies"), label)}</div>'
     caption = ngettext("{count} finding", "{count} findings", len(findings)).format(count=len(findings))
+    title = _("Needs you")
     return (
-        f'<div class="dz dz-card"><div class="dz-head"><h3>{parts.text(_("Needs you"))}</h3>'
+        f'<div class="dz dz-card"><div class="dz-head"><h3>{parts.text(title)}</h3>'
         f'<span class="cap">{parts.text(caption)}</span></div>{rows}{more}</div>'
     )

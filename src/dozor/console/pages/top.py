@@ -114,6 +114,7 @@ def _draw_in_full(view: View, dimension: str, measure: str) -> None:
         caption = ngettext("{shown} of {count}", "{shown} of {count}", answer.distinct).format(
             shown=words.count(len(answer.rows)), count=words.count(answer.distinct)
         )
+        by = _("order by")
         back = parts.link(view.scope.href("top"), _("All lists"), style="dz-btn")
         orders = " ".join(
             parts.link(
@@ -125,7 +126,7 @@ def _draw_in_full(view: View, dimension: str, measure: str) -> None:
         )
         st.html(
             parts.heading(_(_TITLES[dimension]), caption)
-            + f'<div class="dz dz-ways">{back} {parts.text(_("order by"))} {orders}</div>'
+            + f'<div class="dz dz-ways">{back} {parts.text(by)} {orders}</div>'
             + _table(view, dimension, answer)
         )
 
