@@ -33,6 +33,7 @@ from dozor.features.traffic.model import (
     Summary,
     Timeline,
     TopList,
+    Totals,
 )
 from dozor.features.traffic.ports import TrafficQueries, Watch
 from dozor.infra import problems
@@ -125,6 +126,9 @@ class FakeQueries:
 
     def summary(self, scope: Filters, *, top: int = 10, watch: Watch | None = None) -> Summary:
         return self._answer("summary", summaries.busy(), scope, top=top, watch=watch)  # type: ignore[no-any-return]
+
+    def totals(self, scope: Filters, *, watch: Watch | None = None) -> Totals:
+        return self._answer("totals", Totals(14, 5, 1400, 1, 1, 0, 2), scope, watch=watch)  # type: ignore[no-any-return]
 
     def timeline(
         self,

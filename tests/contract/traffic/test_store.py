@@ -25,6 +25,7 @@ from dozor.features.traffic.model import (
     Measure,
     Split,
     Summary,
+    Totals,
 )
 from dozor.kernel.errors import CancelledError, UsageError
 from dozor.testing import InMemoryRecordStore
@@ -229,6 +230,14 @@ def test_values_are_never_taken_for_sql(store: Store) -> None:
     assert _lines(store, "host = \\'") == [1]
     assert _lines(store, "path = ') OR 1=1 --") == []
     assert store.coverage().requests == 1
+
+
+def test_totals_are_the_main_numbers(store: Store) -> None:
+    rows: list[dict[str, Any]] = [{"status": 404}, {"status": 503, "client": "c", "bytes": 7}, {"is_bot": True}]
+    store.insert(requests(*rows, attack("sqli")))
+    assert store.totals(EVERYTHING) == Totals(4, 2, 307, 1, 1, 1, 1)
+    assert store.totals(scope("status = 503")) == Totals(1, 1, 7, 0, 1, 0, 0)
+    assert store.totals(scope("status = 1")) == Totals(0, 0, 0, 0, 0, 0, 0)
 
 
 def test_a_time_line_has_no_gaps(store: Store) -> None:
@@ -519,6 +528,7 @@ def _questions(chosen: Filters) -> Iterator[Callable[[Store], Any]]:
     yield lambda store: store.summary(chosen, top=2).top_paths
     yield lambda store: places(store.lines(chosen, limit=1000).rows)
     yield lambda store: store.findings(chosen)
+    yield lambda store: store.totals(chosen)
     for split in Split:
         yield lambda store, split=split: store.timeline(chosen, split=split)
     for dimension, measure in zip(Dimension, cycle(Measure), strict=False):

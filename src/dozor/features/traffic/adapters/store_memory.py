@@ -34,6 +34,7 @@ from dozor.features.traffic.model import (
     Summary,
     Timeline,
     TopList,
+    Totals,
 )
 from dozor.features.traffic.ports import Watch
 
@@ -125,6 +126,11 @@ class InMemoryRecordStore:
                 if name in named:
                     summariser.add(partial_summary(nothing, name), parsed=count)
         return summariser.result(seconds=time.perf_counter() - started)
+
+    def totals(self, scope: Filters, *, watch: Watch | None = None) -> Totals:
+        """The main numbers of a summary."""
+        _tell(watch)
+        return questions.totals(self._tables["requests"], scope)
 
     def timeline(
         self,

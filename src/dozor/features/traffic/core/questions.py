@@ -32,6 +32,7 @@ from dozor.features.traffic.model import (
     Split,
     Timeline,
     TopList,
+    Totals,
 )
 
 GROUP_STEPS: Final = 24
@@ -75,6 +76,21 @@ def in_scope(requests: pl.DataFrame, scope: Filters) -> pl.DataFrame:
     if (times := time_bounds(scope)) is not None:
         conditions.append(times)
     return requests.filter(conditions) if conditions else requests
+
+
+def totals(requests: pl.DataFrame, scope: Filters) -> Totals:
+    """Answer `TrafficQueries.totals`."""
+    rows = in_scope(requests, scope)
+    client_error, server_error = rows["status"].is_between(400, 499), rows["status"] >= 500  # noqa: PLR2004
+    return Totals(
+        requests=len(rows),
+        clients=rows["client"].n_unique(),
+        bytes=int(rows["bytes"].sum()),
+        client_errors=int(client_error.sum()),
+        server_errors=int(server_error.sum()),
+        attacks=int((rows["score"] >= ATTACK_SCORE).sum()),
+        bots=int(rows["is_bot"].sum()),
+    )
 
 
 def timeline(

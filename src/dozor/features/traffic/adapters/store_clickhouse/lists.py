@@ -19,6 +19,7 @@ from dozor.features.traffic.model import (
     Measure,
     RuleFacts,
     TopList,
+    Totals,
 )
 
 _ATTACK: Final = f"score >= {ATTACK_SCORE}"
@@ -36,6 +37,19 @@ _WANTED: Final = {
 }
 MOST: Final = 10_000
 """Rows of a list at the most."""
+
+
+def totals(asking: Asking, scope: Filters) -> Totals:
+    """Answer `TrafficQueries.totals`."""
+    where = Where(scope)
+    found = asking.row(
+        "SELECT count() AS requests, uniqExact(r.client) AS clients, sum(r.bytes) AS bytes, "
+        "countIf(r.status >= 400 AND r.status < 500) AS client_errors, "
+        "countIf(r.status >= 500) AS server_errors, "
+        f"countIf(r.{_ATTACK}) AS attacks, countIf(r.is_bot) AS bots FROM {where.of('requests')}",
+        where,
+    )
+    return Totals(**found)
 
 
 def top(asking: Asking, scope: Filters, dimension: Dimension, *, measure: Measure, limit: int) -> TopList:

@@ -5,11 +5,11 @@ stream format would write those bytes again with every column. Columns whose val
 dictionaries, which is also how the tables keep them.
 
 A line mostly repeats what its columns hold. Where a field is a view into the line's own bytes it is cut
-out of the line and a mark stands in its place; the table's column `raw` puts it back:
+out of the line and a mark stands in its place; the table's column `raw` puts it back. With `^` for \\1:
 
-    192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET \\x01 HTTP/1.1" 200 612 "\\x02" "\\x03"
+    192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET ^t HTTP/1.1" 200 612 "^r" "^a"
 
-This halves the time that an insert takes. A line that holds such bytes itself is kept whole behind a \\0.
+This halves the time that an insert takes. A line that holds such a byte itself is kept whole behind a \\0.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 
 from dozor.columns.batches import column_to_arrow
 from dozor.columns.record import RECORD, REJECT
+from dozor.columns.spans import PAD, Buffer, Ints, Spans, as_text
 from dozor.features.traffic.core.errorlog import ERROR_RECORD, fold_messages
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _REPEATING: Final = {
     *("user", "method", "path", "protocol", "referer", "user_agent", "host", "forwarded_for"),
@@ -34,9 +33,9 @@ _REPEATING: Final = {
     *("level", "server", "upstream", "folded", "reason"),
 }
 _DERIVED: Final = {"raw", "target", "query"}
-_CUT: Final = ("target", "referer", "user_agent")
-_MARKS: Final = (b"\1", b"\2", b"\3")
-_WHOLE: Final = b"\0"
+_MARK: Final = "\1"
+_WHOLE: Final = "\0"
+_CUT: Final = {"target": f"{_MARK}t", "referer": f"{_MARK}r", "user_agent": f"{_MARK}a"}
 _INLINE: Final = 12  # an Arrow view holds values of up to 12 bytes by itself
 
 
@@ -95,13 +94,6 @@ def _sent(name: str, column: pa.Array) -> pa.Array:
     return column.cast(pa.string()) if column.type == pa.string_view() else column
 
 
-class _Views(NamedTuple):
-    """Where the bytes of values are in memory, shape (n,); `start` is 0 for a value that is inline."""
-
-    start: Ints
-    length: Ints
-
-
 def cut_lines(records: pa.RecordBatch) -> pa.Array:
     """The column `cut`: each line without the fields that can be put back.
 
@@ -109,85 +101,113 @@ def cut_lines(records: pa.RecordBatch) -> pa.Array:
         records: At least raw, target, referer and user_agent, of any string type.
     """
     raw = records.column("raw")
-    lines = pl.Series(raw).cast(pl.Binary)
-    if raw.type != pa.string_view() or not len(raw):
-        return _text(_guarded(lines))
-    places = _places(records)
-    if not places:
-        return _text(_guarded(lines))
-    frame = pl.DataFrame(
-        {
-            "raw": lines,
-            **{f"{name}_at": start for name, start, _ in places},
-            **{f"{name}_size": size for name, _, size in places},
-        }
-    )
-    pieces: list[pl.Expr] = []
-    end: pl.Expr = pl.lit(0, pl.Int64)
-    for name, _, _ in places:
-        at, size = pl.col(f"{name}_at"), pl.col(f"{name}_size")
-        mark = pl.when(size > 0).then(pl.lit(_MARKS[_CUT.index(name)])).otherwise(pl.lit(b""))
-        pieces += [pl.col("raw").bin.slice(end, at - end), mark]
-        end = at + size
-    pieces.append(pl.col("raw").bin.slice(end))
-    cut = frame.select(pl.concat_str([piece.cast(pl.String) for piece in pieces]).alias("cut")).to_series()
-    holds_marks = _holds_marks(lines)
-    if holds_marks.any():
-        cut = _guarded(lines).cast(pl.String).zip_with(holds_marks, cut)
+    lines = pl.Series(raw)
+    holds_mark = lines.str.contains(_MARK, literal=True) | lines.str.starts_with(_WHOLE)
+    spans = _one_buffer(raw)
+    if spans is None or not (places := _places(records, spans)):
+        return _text(_guarded(lines, holds_mark))
+    pieces: list[pl.Series] = []
+    end = np.zeros(len(raw), np.int64)
+    for place in places:
+        pieces.append(_piece(spans, end, place.at))
+        pieces.append(_marks(place))
+        end = place.at + place.length
+    pieces.append(_piece(spans, end, spans.length))
+    named = {str(number): piece for number, piece in enumerate(pieces)}
+    # A piece of one row is the same in all.
+    literals = {name: piece[0] for name, piece in named.items() if len(piece) == 1 < len(raw)}
+    frame = pl.DataFrame({name: piece for name, piece in named.items() if name not in literals})
+    joined = [pl.lit(literals[name]) if name in literals else pl.col(name) for name in named]
+    cut = frame.select(pl.concat_str(joined)).to_series()
+    if holds_mark.any():
+        cut = _guarded(lines, holds_mark).zip_with(holds_mark, cut)
     return _text(cut)
 
 
-def _places(records: pa.RecordBatch) -> list[tuple[str, pl.Series, pl.Series]]:
-    """Name, place in its line and length of each field that is cut, in the order of the lines.
+class _Place(NamedTuple):
+    """A field inside the lines: its mark, where it begins in each line, and its length, 0 if not cut there."""
 
-    A field that is not cut from a line has the length 0 there, at the end of the field before.
-    """
-    line = _views(records.column("raw"))
+    mark: str
+    at: Ints
+    length: Ints
+
+
+def _one_buffer(column: pa.Array) -> Spans | None:
+    """The values as spans of the one buffer that holds them; None when there is none."""
+    if column.type != pa.string_view() or not len(column):
+        return None
+    _, views, *buffers = column.buffers()
+    table = _table(column, views)
+    number = int(table[0, 2])
+    if int(table[:, 0].min()) <= _INLINE or (table[:, 2] != number).any():
+        return None
+    data = np.frombuffer(buffers[number], np.uint8)
+    buffer = Buffer(data, len(data) - PAD)
+    spans = Spans(buffer, table[:, 3].astype(np.int64), table[:, 0].astype(np.int64))
+    # Lines are cut by windows of bytes, which must not pass the end of the memory.
+    return spans if int((spans.start + spans.length).max()) <= buffer.size else None
+
+
+def _places(records: pa.RecordBatch, lines: Spans) -> list[_Place]:
+    """The fields that are views into the lines, in their order there."""
+    origin = lines.buffer.data.ctypes.data
     found = []
-    for name in _CUT:
+    for name, mark in _CUT.items():
         column = records.column(name)
         if column.type != pa.string_view():
             continue
-        field = _views(column)
-        at = field.start - line.start
-        inside = (field.start > 0) & (line.start > 0) & (at >= 0) & (at + field.length <= line.length)
+        _, views, *buffers = column.buffers()
+        if not buffers:
+            continue
+        table = _table(column, views)
+        length = table[:, 0].astype(np.int64)
+        addresses = np.array([buffer.address for buffer in buffers], np.int64) - origin
+        # A short value lies in its view, and what stands at the place of a buffer's number is text.
+        number = np.where(length > _INLINE, table[:, 2], 0)
+        at = addresses[number] + table[:, 3] - lines.start
+        inside = (length > _INLINE) & (at >= 0) & (at + length <= lines.length)
         if inside.any():
-            first = int(np.argmax(inside))
-            found.append((int(at[first]), name, at, np.where(inside, field.length, 0), inside))
+            found.append((int(at[np.argmax(inside)]), mark, at, length, inside))
     found.sort(key=lambda place: place[0])
-    end = np.zeros(len(line.start), np.int64)
+    end = np.zeros(len(lines), np.int64)
     places = []
-    for _, name, at, size, inside in found:
+    for _, mark, at, length, inside in found:
         usable = inside & (at >= end)
-        at, size = np.where(usable, at, end), np.where(usable, size, 0)
-        end = at + size
-        places.append((name, pl.Series(at), pl.Series(size)))
+        place = _Place(mark, np.where(usable, at, end), np.where(usable, length, 0))
+        end = place.at + place.length
+        places.append(place)
     return places
 
 
-def _views(column: pa.Array) -> _Views:
-    _, views, *buffers = column.buffers()
-    table = np.frombuffer(views, np.int32).reshape(-1, 4)[column.offset : column.offset + len(column)]
-    length = table[:, 0].astype(np.int64)
-    if not buffers:
-        return _Views(np.zeros(len(column), np.int64), length)
-    addresses = np.array([buffer.address for buffer in buffers], np.int64)
-    outside = length > _INLINE
-    start = addresses[np.where(outside, table[:, 2], 0)] + table[:, 3]
-    return _Views(np.where(outside, start, 0), length)
+def _table(column: pa.Array, views: pa.Buffer) -> NDArray[np.int32]:
+    table = np.frombuffer(views, np.int32).reshape(-1, 4)
+    return table[column.offset : column.offset + len(column)]
 
 
-def _guarded(lines: pl.Series) -> pl.Series:
-    """Whole lines, with a sign before those that hold marks."""
-    frame = pl.DataFrame({"raw": lines.cast(pl.String), "marked": _holds_marks(lines)})
-    sign = pl.when("marked").then(pl.lit(_WHOLE.decode())).otherwise(pl.lit(""))
-    return frame.select(pl.concat_str([sign, pl.col("raw")])).to_series()
+def _piece(lines: Spans, start: Ints, end: Ints) -> pl.Series:
+    """The lines from `start` to `end`, places in each line; one row when all are the same few bytes."""
+    part = Spans(lines.buffer, lines.start + start, end - start)
+    width = int(part.length.max())
+    if width <= _INLINE and int(part.length.min()) == width:
+        window = part.buffer.windows(part.start, max(width, 1))[:, :width]
+        if (window == window[0]).all():
+            return pl.Series([window[0].tobytes().decode("utf-8", "replace")])
+    return pl.Series(as_text(part))
 
 
-def _holds_marks(lines: pl.Series) -> pl.Series:
-    marks = [lines.bin.contains(mark) for mark in (_WHOLE, *_MARKS)]
-    return marks[0] | marks[1] | marks[2] | marks[3]
+def _marks(place: _Place) -> pl.Series:
+    if place.length.all():
+        return pl.Series([place.mark])
+    return pl.Series(["", place.mark]).gather(pl.Series((place.length > 0).astype(np.uint32)))
+
+
+def _guarded(lines: pl.Series, holds_mark: pl.Series) -> pl.Series:
+    """Whole lines, with a sign before those that could be taken for cut ones."""
+    if not holds_mark.any():
+        return lines
+    signed = pl.select(pl.concat_str(pl.lit(_WHOLE), lines)).to_series()
+    return signed.zip_with(holds_mark, lines)
 
 
 def _text(values: pl.Series) -> pa.Array:
-    return column_to_arrow(values.cast(pl.String), pa.string())
+    return column_to_arrow(values, pa.string())

@@ -35,6 +35,7 @@ from dozor.features.traffic.model import (
     Summary,
     Timeline,
     TopList,
+    Totals,
 )
 from dozor.features.traffic.ports import Watch
 from dozor.infra.clickhouse import ClickHouse, open_clickhouse
@@ -178,6 +179,10 @@ class ClickHouseStore:
     def summary(self, scope: Filters, *, top: int = TOP, watch: Watch | None = None) -> Summary:
         """What `dozor report` says of the same lines."""
         return summarise(self._clickhouse, scope, top=top, watch=watch)
+
+    def totals(self, scope: Filters, *, watch: Watch | None = None) -> Totals:
+        """The main numbers of a summary."""
+        return lists.totals(Asking(self._clickhouse, watch), scope)
 
     def timeline(
         self,

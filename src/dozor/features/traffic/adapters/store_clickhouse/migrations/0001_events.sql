@@ -6,20 +6,20 @@
 -- quick to count. `batch` and `row` order what one millisecond holds.
 CREATE TABLE IF NOT EXISTS requests
 (
-    ts DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    batch Int64 CODEC(ZSTD(1)),
-    row UInt32 CODEC(Delta, ZSTD(1)),
+    ts DateTime64(3, 'UTC') CODEC(Delta, LZ4),
+    batch Int64,
+    row UInt32 CODEC(Delta, LZ4),
     source LowCardinality(String),
-    line Int64 CODEC(Delta, ZSTD(1)),
-    line_offset Int64 CODEC(Delta, ZSTD(1)),
-    client String CODEC(ZSTD(1)),
+    line Int64 CODEC(Delta, LZ4),
+    line_offset Int64 CODEC(Delta, LZ4),
+    client String,
     user LowCardinality(String),
     method LowCardinality(String),
     path LowCardinality(String),
     tail String CODEC(ZSTD(1)),
     protocol LowCardinality(String),
     status UInt16,
-    bytes Int64 CODEC(T64, ZSTD(1)),
+    bytes Int64 CODEC(T64, LZ4),
     referer LowCardinality(String),
     user_agent LowCardinality(String),
     host LowCardinality(String),
@@ -37,30 +37,31 @@ CREATE TABLE IF NOT EXISTS requests
     query String ALIAS substring(tail, 2),
     target String ALIAS concat(path, tail),
     raw String ALIAS if(startsWith(cut, '\0'), substring(cut, 2), replaceOne(replaceOne(replaceOne(cut,
-        '\x01', concat(path, tail)), '\x02', referer), '\x03', user_agent))
+        '\x01t', concat(path, tail)), '\x01r', referer), '\x01a', user_agent))
 )
 ENGINE = MergeTree
 PARTITION BY toMonday(toDate32(ts))
 ORDER BY (ts, batch, row)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 67108864,
+    enable_vertical_merge_algorithm = 0;
 
 CREATE TABLE IF NOT EXISTS errors
 (
-    ts DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    batch Int64 CODEC(ZSTD(1)),
-    row UInt32 CODEC(Delta, ZSTD(1)),
+    ts DateTime64(3, 'UTC') CODEC(Delta, LZ4),
+    batch Int64,
+    row UInt32 CODEC(Delta, LZ4),
     source LowCardinality(String),
-    line Int64 CODEC(Delta, ZSTD(1)),
-    line_offset Int64 CODEC(Delta, ZSTD(1)),
+    line Int64 CODEC(Delta, LZ4),
+    line_offset Int64 CODEC(Delta, LZ4),
     level LowCardinality(String),
     pid Int64,
     tid Int64,
     connection Nullable(Int64),
-    message String CODEC(ZSTD(1)),
+    message String,
     folded LowCardinality(String),
     client String,
     server LowCardinality(String),
-    request String CODEC(ZSTD(1)),
+    request String,
     upstream LowCardinality(String),
     host LowCardinality(String),
     referrer String
@@ -73,9 +74,9 @@ SETTINGS non_replicated_deduplication_window = 10000;
 -- A line that is no request has no time of its own: `seen` is when it was stored.
 CREATE TABLE IF NOT EXISTS rejects
 (
-    seen DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    batch Int64 CODEC(ZSTD(1)),
-    row UInt32 CODEC(Delta, ZSTD(1)),
+    seen DateTime64(3, 'UTC') CODEC(Delta, LZ4),
+    batch Int64,
+    row UInt32 CODEC(Delta, LZ4),
     source LowCardinality(String),
     line Int64,
     line_offset Int64,
