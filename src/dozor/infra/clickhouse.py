@@ -185,8 +185,12 @@ class ClickHouse:
     def _run(self, sql: str, parameters: Parameters | None) -> pa.Table:
         with self._client() as client, self._told():
             answer = client.raw_query(sql, dict(parameters or {}), fmt="ArrowStream")
-        if not answer:
-            return pa.table({})
+            if not answer:
+                raise UnavailableError(
+                    _("The store {place} does not answer: {fact}.").format(
+                        place=self.place, fact=_("the answer is empty")
+                    )
+                )
         return pa.ipc.open_stream(answer).read_all()
 
     def _follow(self, answer: Future[pa.Table], mark: str, progress: Progress) -> pa.Table:
@@ -216,7 +220,7 @@ class ClickHouse:
         """End a running query, and wait for its end: nothing is left behind."""
         while not answer.done():
             try:
-                self._run("KILL QUERY WHERE startsWith(query, {mark:String}) ASYNC", {"mark": mark})
+                self.command("KILL QUERY WHERE startsWith(query, {mark:String}) ASYNC", {"mark": mark})
             except DozorError:
                 break
             try:
@@ -236,13 +240,15 @@ class ClickHouse:
         client.database = self.database if use else None
         try:
             yield client
-        finally:
-            with self._guard:
-                keep = not self._closed
-                if keep:
-                    self._idle.append(client)
-            if not keep:
-                client.close()
+        except BaseException:
+            # A connection whose query was killed answers the next one with nothing.
+            client.close()
+            raise
+        with self._guard:
+            if not self._closed:
+                self._idle.append(client)
+                return
+        client.close()
 
     @contextmanager
     def _told(self, *, writing: bool = False) -> Iterator[None]:

@@ -40,8 +40,11 @@ from dozor.features.traffic.model import (
 from dozor.features.traffic.ports import Watch
 from dozor.infra.clickhouse import ClickHouse, open_clickhouse
 from dozor.kernel.errors import UnavailableError
+from dozor.kernel.i18n import _, format_bytes
 
 _HASH_BITS = 20
+_LEAST_SPACE = 16 << 20
+"""Bytes: an insert needs some space beside its own, and so do the files of the others in the data folder."""
 
 
 def open_store(
@@ -129,8 +132,22 @@ class ClickHouseStore:
         return self._clickhouse_raw
 
     def check(self) -> None:
-        """Tell whether it takes writes at this moment, by writing."""
-        self._clickhouse.command("INSERT INTO sources SELECT '', '', now64(3) WHERE 0")
+        """Tell whether it takes writes at this moment."""
+        clickhouse = self._clickhouse
+        clickhouse.command("INSERT INTO sources SELECT '', '', now64(3) WHERE 0")
+        if not clickhouse.embedded:
+            return
+        disks = clickhouse.query(
+            "SELECT min(unreserved_space) AS free FROM system.disks WHERE NOT is_read_only"
+        )
+        free = disks.column("free")[0].as_py()
+        if free < _LEAST_SPACE:
+            raise UnavailableError(
+                _("The store {place} has only {size} left to write.").format(
+                    place=clickhouse.place, size=format_bytes(free)
+                ),
+                hint=_("Free some space; Dozor goes on by itself."),
+            )
 
     def insert(self, delivery: Delivery) -> None:
         """Keep a delivery exactly once, by its token, its three tables each."""
