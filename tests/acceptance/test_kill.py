@@ -126,10 +126,10 @@ def following(folder: Path, sources: Sequence[Path | str]) -> Iterator[Follower]
         follower.end()
 
 
-def seeded_kills(seed: int, count: int) -> list[str]:
+def seeded_kills(seed: int, places: Sequence[str], count: int) -> list[str]:
     """Different places, each reached after a few batches."""
     dice = random.Random(seed)  # noqa: S311 - the same each time
-    return [f"{place}:{dice.randint(2, 9)}" for place in dice.sample(PLACES, count)]
+    return [f"{place}:{dice.randint(2, 9)}" for place in dice.sample(places, count)]
 
 
 def differences(expected: Counter[str], found: Counter[str]) -> dict[str, Any]:
@@ -178,7 +178,8 @@ def test_nginx_under_load_through_two_rotations_of_each_kind_and_three_kills(
     tmp_path: Path, seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 - the same each time
-    kills = seeded_kills(seed, 3)
+    # nginx writes no line that is none of its own, and so no batch of several tables.
+    kills = seeded_kills(seed, [place for place in PLACES if place != "partial"], 3)
     with Nginx(tmp_path / "nginx") as nginx, following(tmp_path / "data", nginx.logs) as follower:
         rotations = [nginx.rename, nginx.rename, nginx.copytruncate, nginx.copytruncate]
         dice.shuffle(rotations)
@@ -254,7 +255,7 @@ class Writer(threading.Thread):
     [
         pytest.param(5, 6_000, ["partial:3"], id="quick"),
         *(
-            pytest.param(seed, 60_000, seeded_kills(seed, 5), id=f"seed{seed}", marks=pytest.mark.long)
+            pytest.param(seed, 60_000, seeded_kills(seed, PLACES, 5), id=f"{seed}", marks=pytest.mark.long)
             for seed in range(10, 14)
         ),
     ],
