@@ -1,4 +1,4 @@
-"""ClickHouse over HTTP for tests: the embedded engine behind as much of the protocol as the client library uses.
+"""ClickHouse over HTTP for tests: the embedded engine behind what the client library uses of the protocol.
 
     python tests/clickhouse_http.py FOLDER PORT_FILE [PASSWORD]
 

@@ -24,6 +24,7 @@ from dozor.kernel.finding import Severity
 from tests.unit.traffic.records import batch
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+FIRST = "1"
 LOG = "/var/log/nginx/access.log"
 FACTS: Mapping[str, RuleFacts] = {
     "sqli-x": RuleFacts("sqli", Severity.CRITICAL),
@@ -37,17 +38,19 @@ class Store(RecordStore, TrafficQueries, Protocol):
     def close(self) -> None: ...
 
 
-def requests(*rows: Mapping[str, Any], source: str = LOG, token: str = "1", format: str = "main") -> Delivery:
+def requests(
+    *rows: Mapping[str, Any], source: str = LOG, token: str = FIRST, format: str = "main"
+) -> Delivery:
     return Delivery(source, token, records=batch([{"ts": NOON, **row} for row in rows]), format=format)
 
 
-def errors(*lines: str, source: str = "error.log", token: str = "1") -> Delivery:
+def errors(*lines: str, source: str = "error.log", token: str = FIRST) -> Delivery:
     text = "".join(f"{line}\n" for line in lines)
     parsed = parse_errorlog(text.encode())
     return Delivery(source, token, errors=parsed.records, rejects=parsed.rejects, format="nginx-error")
 
 
-def rejects(*raws: str, source: str = LOG, token: str = "1", reason: str = "fields") -> Delivery:
+def rejects(*raws: str, source: str = LOG, token: str = FIRST, reason: str = "fields") -> Delivery:
     rows = [{"line": n, "line_offset": n * 10, "reason": reason, "raw": raw} for n, raw in enumerate(raws, 1)]
     return Delivery(source, token, rejects=pa.RecordBatch.from_pylist(rows, schema=REJECT))
 

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, cycle
-from pathlib import Path
 from typing import Any
 
 import chdb
 import polars as pl
 import pytest
 
+from bench.generate import attack_samples
+from dozor.app.pipeline import build_pipeline
+from dozor.app.settings import Settings
 from dozor.columns.record import RECORD
 from dozor.features.traffic.adapters.store_clickhouse import open_store
+from dozor.features.traffic.core.demo import (
+    DemoFormat,
+    DemoOptions,
+    access_lines,
+    backfill,
+    build_world,
+    error_lines,
+)
+from dozor.features.traffic.core.errorlog import parse_errorlog
 from dozor.features.traffic.core.filters import expression
+from dozor.features.traffic.core.formats import find_format
 from dozor.features.traffic.model import (
+    Chunk,
     Coverage,
     Delivery,
     Dimension,
@@ -27,8 +40,9 @@ from dozor.features.traffic.model import (
     Summary,
     Totals,
 )
+from dozor.features.traffic.service import Pipeline, report
 from dozor.kernel.errors import CancelledError, UsageError
-from dozor.testing import InMemoryRecordStore
+from dozor.testing import InMemoryRecordStore, InMemorySpill
 from tests.contract.traffic.stores import (
     FACTS,
     LOG,
@@ -233,7 +247,11 @@ def test_values_are_never_taken_for_sql(store: Store) -> None:
 
 
 def test_totals_are_the_main_numbers(store: Store) -> None:
-    rows: list[dict[str, Any]] = [{"status": 404}, {"status": 503, "client": "c", "bytes": 7}, {"is_bot": True}]
+    rows: list[dict[str, Any]] = [
+        {"status": 404},
+        {"status": 503, "client": "c", "bytes": 7},
+        {"is_bot": True},
+    ]
     store.insert(requests(*rows, attack("sqli")))
     assert store.totals(EVERYTHING) == Totals(4, 2, 307, 1, 1, 1, 1)
     assert store.totals(scope("status = 503")) == Totals(1, 1, 7, 0, 1, 0, 0)
@@ -376,13 +394,12 @@ def test_batches_hold_all_requests_in_the_order_of_time(store: Store) -> None:
     assert list(store.batches(scope("line = 999"))) == []
 
 
+_MISSING = (
+    '2026/11/22 12:00:0{n} [error] 1#1: *{n} open() "/{n}" failed (2: No such file or directory), '
+    'client: 192.0.2.{client}, server: s, request: "GET /{n} HTTP/1.1", host: "h{client}"'
+)
 _ERRORS = [
-    '2026/11/22 12:00:00 [error] 1#1: *1 open() "/a" failed (2: No such file or directory), client: 192.0.2.1, '
-    'server: s, request: "GET /a HTTP/1.1", host: "h1"',
-    '2026/11/22 12:00:01 [error] 1#1: *2 open() "/b" failed (2: No such file or directory), client: 192.0.2.2, '
-    'server: s, request: "GET /b HTTP/1.1", host: "h2"',
-    '2026/11/22 12:00:02 [error] 1#1: *3 open() "/c" failed (2: No such file or directory), client: 192.0.2.2, '
-    'server: s, request: "GET /c HTTP/1.1", host: "h2"',
+    *(_MISSING.format(n=number, client=client) for number, client in enumerate((1, 2, 2))),
     "2026/11/22 12:23:59 [warn] 1#1: something else",
 ]
 
@@ -411,7 +428,7 @@ def test_error_lines_are_paged_and_chosen(store: Store) -> None:
         "192.0.2.1",
         "h1",
         "error.log",
-        1,
+        0,
     )
 
 
@@ -504,7 +521,7 @@ def _some_rows(rng: random.Random, number: int) -> list[dict[str, Any]]:
 
 
 def test_all_stores_give_the_same_answers(open_one: Open) -> None:
-    rng = random.Random(7)
+    rng = random.Random(7)  # noqa: S311 - the same rows on every run
     stores = [open_one(kind) for kind in KINDS]
     for token in ("1", "2", "3"):
         delivery = requests(*_some_rows(rng, 200), source=rng.choice(["x.log", "y.log"]), token=token)
@@ -543,3 +560,124 @@ def _rounded(summary: Summary) -> Summary:
         replace(row, seconds=row.seconds and round(row.seconds, 6)) for row in summary.error_paths
     )
     return replace(summary, seconds=0.0, slow_paths=slow, top_paths=top, error_paths=failing)
+
+
+@dataclass
+class _Log:
+    """A log in memory, in chunks that cut it anywhere between lines."""
+
+    name: str
+    data: bytes
+    chunk: int = 1 << 18
+
+    def chunks(self) -> Iterator[Chunk]:
+        start, line = 0, 1
+        while start < len(self.data):
+            end = self.data.find(b"\n", start + self.chunk) + 1 or len(self.data)
+            yield Chunk(self.data[start:end], start, line)
+            line += self.data.count(b"\n", start, end)
+            start = end
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return build_pipeline(Settings())
+
+
+@pytest.fixture(scope="module")
+def demo_logs() -> list[_Log]:
+    """A day of a shop with attacks, its error log, and lines that are none."""
+    world = build_world(DemoOptions(3, 6_000), attack_samples())
+    (day,) = backfill(world, at(days=1), 1)
+    lines = [*access_lines(day, DemoFormat.MAIN), "", "no request", *_ODD]
+    messages = error_lines(day, 1)
+    return [
+        _Log("access.log", "".join(f"{line}\n" for line in lines).encode()),
+        _Log("error.log", "".join(f"{line}\n" for line in messages).encode()),
+    ]
+
+
+_ODD = [
+    f'{client} - - [{stamp}] "{request}" {status} {size} "{referer}" "{agent}" "-" rt=0.010 ut="-"'
+    for client, stamp, request, status, size, referer, agent in (
+        ("unix:", "22/Nov/2026:13:00:00 +0300", r"\x16\x03\x01", 400, 0, "-", "-"),
+        ("2001:db8::1", "22/Nov/2026:13:00:00 -0800", "GET http://a/?b?c HTTP/1.1", 200, 1, "-", "x" * 3000),
+        ("192.0.2.9", "01/Jan/1900:00:00:00 +0000", "GET /%FF%00' OR 1=1 -- HTTP/1.0", 999, 10**12, "'", "`"),
+        (
+            "192.0.2.9",
+            "31/Dec/9999:23:59:59 +0000",
+            "GET /страница? HTTP/2.0",
+            200,
+            5,
+            "https://é/",
+            "{p0:Int8}",
+        ),
+        (
+            "192.0.2.8",
+            "22/Nov/2026:12:00:00 +0000",
+            "GET /../../etc/passwd HTTP/1.1",
+            200,
+            9,
+            "\1t",
+            "\1r\1a",
+        ),
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def filled(
+    request: pytest.FixtureRequest, open_one: Open, pipeline: Pipeline, demo_logs: list[_Log]
+) -> Iterator[Store]:
+    """A store with the demo logs, every delivery sent twice."""
+    opened = open_one(request.param)
+    access, messages = demo_logs
+    format_ = find_format("main", {})
+    for chunk in access.chunks():
+        run = pipeline.run(chunk, format_, EVERYTHING, {})
+        delivery = Delivery(access.name, f"a:{chunk.offset}", run.records, None, run.rejects, format_.name)
+        opened.insert(delivery)
+        opened.insert(delivery)
+    for chunk in messages.chunks():
+        parsed = parse_errorlog(chunk.data, offset=chunk.offset, first_line=chunk.first_line)
+        told = Delivery(
+            messages.name, f"e:{chunk.offset}", None, parsed.records, parsed.rejects, "nginx-error"
+        )
+        opened.insert(told)
+        opened.insert(told)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("filled", KINDS, indirect=True)
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        EVERYTHING,
+        scope(since=at(hours=2), until=at(hours=14, minutes=0.5)),
+        scope("status >= 400"),
+        scope("attack = true", since=at(hours=1)),
+        scope("path ~ ^/(p|s)", "bytes > 2000", "is_bot = false"),
+        scope("request_time > 0.05", until=at(hours=20)),
+        scope("country = DE"),
+        scope("class = scanner", "attack = false"),
+        scope("raw ~ (?i)sqlmap|union"),
+        scope("source = error.log"),
+        scope("status = 999"),
+    ],
+    ids=str,
+)
+def test_a_summary_is_the_report_over_the_same_lines(
+    filled: Store, chosen: Filters, pipeline: Pipeline, demo_logs: list[_Log]
+) -> None:
+    reported = report(
+        demo_logs, pipeline, spill=InMemorySpill(), memory_budget=1 << 28, filters=chosen, workers=1
+    )
+    stored = filled.summary(chosen)
+    told = {source.name: source for source in stored.sources}
+    for source in reported.sources:
+        # A report names its logs, a store those with something in scope.
+        if source.requests or source.rejected or source.name in told:
+            assert told.pop(source.name) == source
+    assert not told
+    assert _rounded(replace(stored, sources=())) == _rounded(replace(reported, sources=()))

@@ -1,4 +1,4 @@
-"""What the store on ClickHouse promises beyond the suite, about kill -9, second processes, and absent servers."""
+"""What the store on ClickHouse promises beyond the suite: about kill -9, second processes, absent servers."""
 
 from __future__ import annotations
 
