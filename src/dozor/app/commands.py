@@ -178,11 +178,7 @@ detect = _build_detect()
 
 
 def __getattr__(name: str) -> click.Command:
-    """Commands that are built when they are asked for: the others need nothing of them."""
+    """`demo` is built when it is asked for: its tables are not needed by the other commands."""
     if name == "demo":
         return _build_demo()
-    if name == "up":
-        from dozor.app.up import build_up
-
-        return build_up()
     raise AttributeError(name)

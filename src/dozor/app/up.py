@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import click
 
 from dozor.app.invocation import Invocation, pass_invocation
-from dozor.features.traffic.cli.options import UNWRAPPED
 from dozor.kernel.errors import DozorError, JobError, UsageError
 from dozor.kernel.i18n import _
 
 if TYPE_CHECKING:
     from dozor.app.settings import Settings
     from dozor.infra.supervisor import Ending
+
+# Arrow must not be imported before `prefer_small` has run, so this module imports little.
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ABORTED = 130
@@ -58,7 +59,7 @@ def build_up() -> click.Command:
             "this machine, until Ctrl-C or SIGTERM. What is under way then is finished first; a second "
             "signal ends at once. SIGHUP opens log files anew and takes over a changed log level."
         ),
-        epilog=UNWRAPPED + _("Example: dozor up --log '/var/log/nginx/*.log'"),
+        epilog="\b\n" + _("Example: dozor up --log '/var/log/nginx/*.log'"),
     )
     @click.option(
         "--port", type=click.IntRange(0, 65535), metavar=_("PORT"), help=_("Port; 5000 by default.")
@@ -168,3 +169,10 @@ def _exit_code(ending: Ending) -> int:
         )
         return 1
     return 0
+
+
+def __getattr__(name: str) -> click.Command:
+    """`up` is built when it is asked for, so that its texts are in the language of the call."""
+    if name == "up":
+        return build_up()
+    raise AttributeError(name)

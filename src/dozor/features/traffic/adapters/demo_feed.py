@@ -32,6 +32,7 @@ from dozor.kernel.i18n import _
 
 AttackSamples = Callable[[], Mapping[str, Sequence[str]]]
 
+_PARTS: Final = 12  # of a day
 _SLICE: Final = 50_000  # events; their text is ten times their size
 _TAIL: Final = 1 << 16
 _TIME: Final = re.compile(rb"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]")
@@ -90,8 +91,8 @@ class DemoFeed:
             self.access.parent.mkdir(parents=True, exist_ok=True)
             begin = self._begin()
             world, line = build_world(self._options, self._samples()), 1
-            for day in count():
-                rest = _events_of(world, begin, day)
+            for part in _parts(world, begin):
+                rest = part
                 while len(rest):
                     at = round(self._now().timestamp() * SECOND)
                     due = int(rest["t"].search_sorted(at, side="right"))
@@ -128,11 +129,22 @@ class DemoFeed:
             file.write(("\n" if cut else "").encode() + "".join(f"{line}\n" for line in lines).encode())
 
 
-def _events_of(world: World, begin: datetime, day: int) -> pl.DataFrame:
-    """What happens on one day from `begin` on; a world of its own each, so that only one day is in memory."""
-    options = replace(world.options, seed=world.options.seed + day)
-    end = begin + timedelta(days=day + 1)
-    return next(backfill(replace(world, options=options), end, 1))
+def _parts(world: World, begin: datetime) -> Iterator[pl.DataFrame]:
+    """All that happens from `begin` on, in parts of some hours.
+
+    Each day is made at once and takes 50 MB; what is to come of it is kept packed.
+    """
+    for day in count():
+        # A seed of its own for each, so that days differ.
+        options = replace(world.options, seed=world.options.seed + day)
+        events = next(backfill(replace(world, options=options), begin + timedelta(days=day + 1), 1))
+        parts = [
+            part.write_ipc(None, compression="zstd").getvalue()
+            for part in events.iter_slices(max(1, len(events) // _PARTS))
+        ]
+        del events
+        for packed in parts:
+            yield pl.read_ipc(packed)
 
 
 def _rotated(path: Path) -> Path:
