@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from dozor.app.settings import Settings
 from dozor.features.threats.adapters.hyperscan import HyperscanScanner
-from dozor.features.threats.core.rules import expressions, load_rules
+from dozor.features.threats.core.rules import load_rules
 from dozor.features.threats.service import Detector
 from dozor.features.traffic.core.enrich import enrich
 from dozor.features.traffic.core.formats import find_format
@@ -48,7 +49,7 @@ def build_pipeline(settings: Settings, log_format: str | None = None) -> Pipelin
 def build_detector(settings: Settings) -> Detector:
     """The detector with the rules that the settings leave in force."""
     rules = load_rules(settings.threats.extra_rules_dir, settings.threats.disabled_rules)
-    return Detector(rules, HyperscanScanner(expressions(rules).texts, cache_dir=cache_folder()))
+    return Detector(rules, partial(HyperscanScanner, cache_dir=cache_folder()))
 
 
 def open_country(database: Path | None) -> Country:

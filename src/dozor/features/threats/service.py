@@ -10,17 +10,19 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dozor.columns.batches import column_to_arrow
 from dozor.columns.record import DETECT_COLUMNS
 from dozor.features.threats.core.arguments import Field
 from dozor.features.threats.core.clean import CleanValues
-from dozor.features.threats.core.detect import RuleBook, check, examine, suspects
+from dozor.features.threats.core.detect import RuleBook, Scanners, check, examine, suspects
 from dozor.features.threats.core.score import line_score
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
-from dozor.features.threats.ports import Scanner
+from dozor.features.threats.ports import BuildScanner
 from dozor.kernel.finding import Evidence, Finding, Subject, SubjectKind
 
 MAX_EVIDENCE = 8
@@ -78,13 +80,13 @@ class Detector:
 
     Args:
         rules: The rules.
-        scanner: Built from the texts of `core.rules.expressions(rules)`.
+        build_scanner: Builds a scanner from expressions.
         cache_size: How many verdicts on suspect values to remember across batches.
     """
 
-    def __init__(self, rules: RuleSet, scanner: Scanner, *, cache_size: int = 50_000) -> None:
+    def __init__(self, rules: RuleSet, build_scanner: BuildScanner, *, cache_size: int = 50_000) -> None:
         self._book = RuleBook(rules)
-        self._scanner = scanner
+        self._scanners = Scanners(self._book, build_scanner)
         self._cache = VerdictCache(cache_size)
         self._clean = {field: CleanValues() for field in Field}
 
@@ -107,27 +109,28 @@ class Detector:
         return pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema)
 
     def _column(self, batch: pa.RecordBatch, field: Field) -> _Judged:
-        codes, values = _distinct(batch.column(_COLUMNS[field]))
+        column = pl.Series(batch.column(_COLUMNS[field]))
         clean = self._clean[field]
-        hashes = clean.hashes(values)
+        hashes = clean.hashes(column)
+        # Most values of a log come again, so most rows are done here, without a look at the value.
         doubtful = np.flatnonzero(~clean.holds(hashes))
-        verdicts = [
-            (int(doubtful[number]), verdict)
-            for number, verdict in self._verdicts(field, values.take(pa.array(doubtful)))
-        ]
-        innocent = np.ones(len(values), np.bool_)
-        innocent[[number for number, _ in verdicts]] = False
-        clean.add(hashes[innocent])
-        return _spread(codes, len(values), verdicts)
+        if not len(doubtful):
+            return _Judged(np.zeros(len(column), np.int64), [()])
+        codes, values = _distinct(column_to_arrow(column.gather(doubtful), pa.string_view()))
+        judged = _spread(codes, len(values), self._verdicts(field, values))
+        clean.add(hashes[doubtful[judged.codes == 0]])
+        spread = np.zeros(len(column), np.int64)
+        spread[doubtful] = judged.codes
+        return _Judged(spread, judged.verdicts)
 
     def _verdicts(self, field: Field, values: Any) -> list[tuple[int, Verdict]]:
         """Distinct values with something wrong: number and verdict."""
         text = _rows(values)
-        numbers = suspects(self._scanner, self._book, field, text)
+        numbers = suspects(self._scanners, self._book, field, text)
         chosen = [value.replace(b"\n", b"\r") for value in values.take(pa.array(numbers)).to_pylist()]
         known = self._cache.get(field, chosen)
         unknown = [value for value in chosen if value not in known]
-        fresh = list(zip(unknown, examine(self._scanner, self._book, field, unknown), strict=True))
+        fresh = list(zip(unknown, examine(self._scanners, self._book, field, unknown), strict=True))
         self._cache.put(field, fresh)
         known.update(fresh)
         return [

@@ -6,7 +6,6 @@ import secrets
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
@@ -28,9 +27,9 @@ class CleanValues:
         self._mask = np.uint64(slots - 1)
         self._seed = secrets.randbits(63)
 
-    def hashes(self, values: pa.Array) -> Hashes:
+    def hashes(self, values: pl.Series) -> Hashes:
         """Hashes of text or binary values, never zero: zero is an empty slot."""
-        hashed = pl.Series(values).hash(self._seed).to_numpy() | np.uint64(1)
+        hashed = values.hash(self._seed).to_numpy() | np.uint64(1)
         return np.asarray(hashed, np.uint64)
 
     def holds(self, hashes: Hashes) -> NDArray[np.bool_]:
