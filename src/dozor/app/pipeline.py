@@ -6,13 +6,11 @@ import os
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
 from dozor.app.settings import Settings
 from dozor.features.threats.adapters.hyperscan import HyperscanScanner
 from dozor.features.threats.core.rules import load_rules
 from dozor.features.threats.service import Detector
-from dozor.features.traffic.core.enrich import enrich
+from dozor.features.traffic.core.enrich import Enricher
 from dozor.features.traffic.core.formats import find_format
 from dozor.features.traffic.ports import Country
 from dozor.features.traffic.service import Pipeline
@@ -33,13 +31,8 @@ def build_pipeline(settings: Settings, log_format: str | None = None) -> Pipelin
     """
     wanted = log_format or settings.traffic.log_format
     country = open_country(settings.traffic.country_database)
-    proxies = settings.traffic.trusted_proxies
-
-    def enrich_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-        return enrich(batch, country=country, trusted_proxies=proxies)
-
     return Pipeline(
-        enrich=enrich_batch,
+        enrich=Enricher(country, settings.traffic.trusted_proxies),
         annotate=build_detector(settings).annotate,
         format=None if wanted == AUTO else find_format(wanted, settings.traffic.json_fields),
         json_fields=settings.traffic.json_fields,

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import accumulate, chain
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -16,9 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dozor.columns.batches import column_to_arrow
-from dozor.columns.record import DETECT_COLUMNS
+from dozor.columns.memory import UNKNOWN, ValueMemory
+from dozor.columns.record import DETECT_COLUMNS, EVIDENCE
 from dozor.features.threats.core.arguments import Field
-from dozor.features.threats.core.clean import CleanValues
 from dozor.features.threats.core.detect import RuleBook, Scanners, check, examine, suspects
 from dozor.features.threats.core.score import line_score
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
@@ -30,6 +31,8 @@ MAX_EVIDENCE = 8
 
 _FINDING_EVIDENCE = 3
 _MAX_CACHED_LENGTH = 4096
+
+_CLEAN_CODE = 0
 
 _COLUMNS = {Field.TARGET: "target", Field.REFERER: "referer", Field.USER_AGENT: "user_agent"}
 
@@ -88,7 +91,7 @@ class Detector:
         self._book = RuleBook(rules)
         self._scanners = Scanners(self._book, build_scanner)
         self._cache = VerdictCache(cache_size)
-        self._clean = {field: CleanValues() for field in Field}
+        self._clean = {field: ValueMemory() for field in _COLUMNS}
 
     def annotate(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Add the columns of `record.DETECT_COLUMNS`.
@@ -113,12 +116,13 @@ class Detector:
         clean = self._clean[field]
         hashes = clean.hashes(column)
         # Most values of a log come again, so most rows are done here, without a look at the value.
-        doubtful = np.flatnonzero(~clean.holds(hashes))
+        doubtful = np.flatnonzero(clean.recall(hashes) == UNKNOWN)
         if not len(doubtful):
             return _Judged(np.zeros(len(column), np.int64), [()])
-        codes, values = _distinct(column_to_arrow(column.gather(doubtful), pa.string_view()))
+        _, first, codes = np.unique(hashes[doubtful], return_index=True, return_inverse=True)
+        values = _binary(column_to_arrow(column.gather(doubtful[first]), pa.string_view()))
         judged = _spread(codes, len(values), self._verdicts(field, values))
-        clean.add(hashes[doubtful[judged.codes == 0]])
+        clean.remember(hashes[doubtful[judged.codes == 0]], _CLEAN_CODE)
         spread = np.zeros(len(column), np.int64)
         spread[doubtful] = judged.codes
         return _Judged(spread, judged.verdicts)
@@ -238,7 +242,7 @@ def _rows(values: Any) -> bytes:
     return joined + b"\n"
 
 
-def _spread(codes: NDArray[np.int32], size: int, verdicts: Sequence[tuple[int, Verdict]]) -> _Judged:
+def _spread(codes: NDArray[np.integer[Any]], size: int, verdicts: Sequence[tuple[int, Verdict]]) -> _Judged:
     """From verdicts on distinct values to verdicts on rows."""
     table = np.zeros(max(size, 1), np.int64)
     for position, (number, _) in enumerate(verdicts, 1):
@@ -259,14 +263,32 @@ def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> lis
     ]
     places = np.zeros(rows, np.int64)
     places[touched] = combined + 1
-    return [
-        pa.array([empty, *(result[position] for result in results)], field.type).take(pa.array(places))
-        for position, (empty, field) in enumerate(zip(_CLEAN, DETECT_COLUMNS, strict=True))
-    ]
+    rules, classes, scores, evidence = zip(_CLEAN, *results, strict=True)
+    columns = [_lists(rules), _lists(classes), pa.array(scores, pa.float32()), _evidence_lists(evidence)]
+    return [column.take(pa.array(places)) for column in columns]
 
 
-_Result = tuple[list[str], list[str], float, list[dict[str, str]]]
+def _lists(values: Sequence[Sequence[str]]) -> Any:
+    return pa.ListArray.from_arrays(_offsets(values), pa.array(chain.from_iterable(values), pa.string()))
 
+
+def _evidence_lists(values: Sequence[Sequence[_Shown]]) -> Any:
+    """Evidence column by column: Arrow takes much longer for a dictionary each."""
+    fields = zip(*chain.from_iterable(values), strict=True) if any(values) else [()] * len(EVIDENCE)
+    parts = [pa.array(field, pa.string()) for field in fields]
+    return pa.ListArray.from_arrays(
+        _offsets(values), pa.StructArray.from_arrays(parts, fields=list(EVIDENCE))
+    )
+
+
+def _offsets(values: Sequence[Sequence[object]]) -> Any:
+    return pa.array([0, *accumulate(map(len, values))], pa.int32())
+
+
+_Shown: TypeAlias = tuple[str, str, str, str]
+"""Where, decoded, matched and rule of a piece of evidence, the fields of `record.EVIDENCE`."""
+
+_Result: TypeAlias = tuple[list[str], list[str], float, list[_Shown]]
 
 _CLEAN: _Result = ([], [], 0.0, [])
 
@@ -283,10 +305,5 @@ def _result(book: RuleBook, verdicts: Iterable[Verdict]) -> _Result:
     )
 
 
-def _evidence(book: RuleBook, hit: Hit) -> dict[str, str]:
-    return {
-        "where": hit.where,
-        "decoded": hit.decoded,
-        "matched": hit.matched,
-        "rule": book.rules[hit.rule].id,
-    }
+def _evidence(book: RuleBook, hit: Hit) -> _Shown:
+    return hit.where, hit.decoded, hit.matched, book.rules[hit.rule].id

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dozor.features.threats.core.arguments import Field, Part, parts
 from dozor.features.threats.core.normalise import normalise, special_rows
-from dozor.features.threats.core.plain import may_match_plain, plain_rows
+from dozor.features.threats.core.plain import ALPHABETS, may_match, rows_within
 from dozor.features.threats.core.rules import HINT, expressions
 from dozor.features.threats.core.tokenise import judge
 from dozor.features.threats.model import AttackClass, Hit, Place, RuleSet, Verdict
@@ -27,6 +27,9 @@ from dozor.features.threats.ports import BuildScanner, Scanner
 
 _Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Numbers of rows and of the expressions found there."""
+
+_Numbered: TypeAlias = tuple[Scanner, NDArray[np.int64]]
+"""A scanner for some expressions, and their numbers among all."""
 
 MAX_SHOWN = 300
 """Bytes of a decoded part that evidence keeps, around the match."""
@@ -179,7 +182,7 @@ def _compiled(expression: str) -> re.Pattern[bytes]:
 
 
 class Scanners:
-    """Scanners for the rules of a book: for any value, for plain ones, and for values as they were sent.
+    """Scanners for the rules of a book: for values of each alphabet, for any, and for values as sent.
 
     Args:
         book: The rules.
@@ -189,30 +192,44 @@ class Scanners:
     def __init__(self, book: RuleBook, build: BuildScanner) -> None:
         texts = expressions(book.rule_set).texts
         whole = np.arange(len(texts))
-        plain = np.array([number for number in whole if may_match_plain(texts[number])], np.int64)
-        as_sent = whole[book.concerning(frozenset({Place.TARGET}))]
-        self._any, self._plain, self._as_sent = (
-            (build([texts[number] for number in numbers]), numbers) for numbers in (whole, plain, as_sent)
-        )
+
+        def for_some(numbers: NDArray[np.int64]) -> _Numbered:
+            return build([texts[number] for number in numbers]), numbers
+
+        # What cannot match values of a wide alphabet cannot match those of a narrow one.
+        numbers = whole
+        self._by_alphabet: list[tuple[frozenset[int], _Numbered]] = []
+        for alphabet in reversed(ALPHABETS):
+            numbers = np.array([n for n in numbers if may_match(texts[n], alphabet)], np.int64)
+            self._by_alphabet.insert(0, (alphabet, for_some(numbers)))
+        self._any = for_some(whole)
+        self._as_sent = for_some(whole[book.concerning(frozenset({Place.TARGET}))])
 
     def scan(self, text: bytes) -> _Found:
         """Row numbers and expression numbers, as from one scanner for all expressions."""
         return _scan(self._any, text)
 
     def scan_by_kind(self, text: bytes) -> Iterator[_Found]:
-        """The same, quicker for many rows: plain ones are scanned for less."""
-        plain = plain_rows(text)
-        for (scanner, numbers), rows in ((self._plain, plain), (self._any, ~plain)):
-            chosen = np.flatnonzero(rows)
-            found_rows, found = _scan((scanner, numbers), _select(text, chosen))
-            yield chosen[found_rows], found
+        """The same in parts, quicker for many rows: each kind of row is scanned for what can be there."""
+        rows = np.arange(text.count(b"\n"))
+        for alphabet, scanner in self._by_alphabet:
+            within = rows_within(text, alphabet)
+            if 2 * within.sum() < len(rows):
+                continue  # the next kind holds these too
+            # Picking these rows out would take longer than scanning the fewer others with them.
+            found_rows, found = _scan(scanner, text)
+            yield rows[found_rows], found
+            others = np.flatnonzero(~within)
+            text, rows = _select(text, others), rows[others]
+        found_rows, found = _scan(self._any, text)
+        yield rows[found_rows], found
 
     def scan_as_sent(self, text: bytes) -> _Found:
         """The same for values that are encoded: only what rules look for in the target as it was sent."""
         return _scan(self._as_sent, text)
 
 
-def _scan(scanner: tuple[Scanner, NDArray[np.int64]], text: bytes) -> _Found:
+def _scan(scanner: _Numbered, text: bytes) -> _Found:
     rows, found = scanner[0].scan(text)
     return rows, scanner[1][found]
 

@@ -1,7 +1,8 @@
-"""Which expressions can match a value of plain characters, so that most values meet few expressions.
+"""Which expressions can match a value of few kinds of characters, so that most values meet few expressions.
 
-Four values in five are letters, digits and the marks of paths and queries. Most signatures need a
-quote, a bracket, a semicolon or the like: they need not be looked for in such a value.
+Four values in five are letters, digits and the marks of paths and queries, and most of the others have
+but spaces besides. Most signatures need a quote, a bracket, a semicolon or the like: they need not be
+looked for in such values.
 """
 
 from __future__ import annotations
@@ -15,55 +16,61 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PLAIN = (string.ascii_letters + string.digits + "/_.-?=&:, ").encode()
-"""The plain characters."""
+from dozor.features.threats.core.normalise import row_ends
+
+ALPHABETS = tuple(
+    frozenset((string.ascii_letters + string.digits + marks).encode()) for marks in ("/_.-?=&", "/_.-?=&:, ")
+)
+"""Kinds of values, the narrowest first: each alphabet holds those before it."""
 
 # The parser is not public, so what it says is taken with care: what is not known may match.
 _parser: Any = re._parser  # type: ignore[attr-defined]
 _ALL = frozenset(range(256))
-_PLAIN = frozenset(PLAIN)
 _CATEGORIES = {r"\w": "WORD", r"\d": "DIGIT", r"\s": "SPACE"}
 
-_IS_PLAIN = np.zeros(256, np.bool_)
-_IS_PLAIN[[*PLAIN, ord("\n")]] = True
+
+def rows_within(text: bytes, alphabet: frozenset[int]) -> NDArray[np.bool_]:
+    """Bool, shape (rows,): where a row of `text` (each ended by a line feed) has bytes of the alphabet only."""
+    odd = np.flatnonzero(_others(alphabet)[np.frombuffer(text, np.uint8)])
+    ends = row_ends(text)
+    within = np.ones(len(ends), np.bool_)
+    within[np.searchsorted(ends, odd)] = False
+    return within
 
 
-def plain_rows(text: bytes) -> NDArray[np.bool_]:
-    """Bool, shape (rows,): where a row of `text` (each ended by a line feed) holds plain characters only."""
-    buffer = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(buffer == ord("\n"))
-    if not len(ends):
-        return np.zeros(0, np.bool_)
-    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])
-    plain: NDArray[np.bool_] = np.logical_and.reduceat(_IS_PLAIN[buffer], starts)
-    return plain
+@cache
+def _others(alphabet: frozenset[int]) -> NDArray[np.bool_]:
+    others = np.ones(256, np.bool_)
+    others[[*alphabet, ord("\n")]] = False
+    return others
 
 
-def may_match_plain(expression: str) -> bool:
-    """Whether the expression may match a value of plain characters; in doubt it may.
+def may_match(expression: str, alphabet: frozenset[int]) -> bool:
+    """Whether the expression may match a value of bytes of the alphabet; in doubt it may.
 
     Args:
         expression: Without look-around; case does not matter.
+        alphabet: Letters in both cases or in none.
     """
-    return _sequence_may(_parser.parse(expression))
+    return _sequence_may(_parser.parse(expression), alphabet)
 
 
-def _sequence_may(items: Iterable[tuple[Any, Any]]) -> bool:
-    return all(_may(str(operation), argument) for operation, argument in items)
+def _sequence_may(items: Iterable[tuple[Any, Any]], alphabet: frozenset[int]) -> bool:
+    return all(_may(str(operation), argument, alphabet) for operation, argument in items)
 
 
-def _may(operation: str, argument: Any) -> bool:
+def _may(operation: str, argument: Any, alphabet: frozenset[int]) -> bool:
     match operation:
         case "LITERAL":
-            return bool(_cases(argument) & _PLAIN)
+            return bool(_cases(argument) & alphabet)
         case "IN":
-            return bool(_members(argument) & _PLAIN)
+            return bool(_members(argument) & alphabet)
         case "BRANCH":
-            return any(_sequence_may(branch) for branch in argument[1])
+            return any(_sequence_may(branch, alphabet) for branch in argument[1])
         case "SUBPATTERN":
-            return _sequence_may(argument[-1])
+            return _sequence_may(argument[-1], alphabet)
         case "MAX_REPEAT" | "MIN_REPEAT":
-            return argument[0] == 0 or _sequence_may(argument[2])
+            return argument[0] == 0 or _sequence_may(argument[2], alphabet)
         case _:
             return True
 
