@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
+
+import pyarrow as pa
 
 from dozor.app.settings import Settings
 from dozor.features.threats.adapters.hyperscan import HyperscanScanner
@@ -12,7 +17,7 @@ from dozor.features.threats.core.rules import load_rules
 from dozor.features.threats.service import Detector
 from dozor.features.traffic.core.enrich import Enricher
 from dozor.features.traffic.core.formats import find_format
-from dozor.features.traffic.ports import Country
+from dozor.features.traffic.ports import Annotate, Country
 from dozor.features.traffic.service import Pipeline
 
 AUTO = "auto"
@@ -33,10 +38,23 @@ def build_pipeline(settings: Settings, log_format: str | None = None) -> Pipelin
     country = open_country(settings.traffic.country_database)
     return Pipeline(
         enrich=Enricher(country, settings.traffic.trusted_proxies),
-        annotate=build_detector(settings).annotate,
+        annotate=_meanwhile(partial(build_detector, settings)),
         format=None if wanted == AUTO else find_format(wanted, settings.traffic.json_fields),
         json_fields=settings.traffic.json_fields,
     )
+
+
+def _meanwhile(build: Callable[[], Detector]) -> Annotate:
+    """Build the detector while logs are opened and read; who needs it first waits for it."""
+    builder = ThreadPoolExecutor(1, "dozor-rules")
+    # In the caller's context, so that an error speaks its language.
+    detector = builder.submit(copy_context().run, build)
+    builder.shutdown(wait=False)
+
+    def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return detector.result().annotate(batch)
+
+    return annotate
 
 
 def build_detector(settings: Settings) -> Detector:

@@ -144,7 +144,8 @@ class Spans:
     def dashes(self) -> Ints:
         """Rows where the value is a lone `-`, a log's word for missing."""
         single = np.flatnonzero(self.length == 1)
-        return single[self.buffer.data[self.start[single]] == _DASH]
+        dashes: Ints = single[self.buffer.data[self.start[single]] == _DASH]
+        return dashes
 
     def without_dashes(self) -> Spans:
         """The same with lone `-` made empty."""
@@ -238,7 +239,8 @@ def _any_integers(spans: Spans) -> tuple[Ints, Bools]:
     inside = np.arange(columns) < spans.length[:, None]
     for column in range(min(columns, _LONGEST_INTEGER)):
         value = np.where(inside[:, column], value * 10 + digits[:, column], value)
-    return value, ((digits <= _NINE) | ~inside).all(1)
+    valid = np.asarray(((digits <= _NINE) | ~inside).all(1), np.bool_)
+    return value, valid
 
 
 def as_seconds(spans: Spans) -> tuple[NDArray[np.float32], Bools]:

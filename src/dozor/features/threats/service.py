@@ -21,7 +21,6 @@ from dozor.columns.memory import UNKNOWN, ValueMemory
 from dozor.columns.record import DETECT_COLUMNS, EVIDENCE
 from dozor.features.threats.core.arguments import Field
 from dozor.features.threats.core.detect import RuleBook, Scanners, check, examine, suspects
-from dozor.features.threats.core.score import line_score
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import BuildScanner
 from dozor.kernel.finding import Evidence, Finding, Subject, SubjectKind
@@ -252,7 +251,7 @@ def _spread(codes: NDArray[np.integer[Any]], size: int, verdicts: Sequence[tuple
 
 def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> list[Any]:
     """The four columns: one result per distinct combination of verdicts, spread over the rows."""
-    touched = np.flatnonzero(np.any([column.codes for column in judged], axis=0))
+    touched = np.flatnonzero(np.bitwise_or.reduce([column.codes for column in judged]))
     combined = np.zeros(len(touched), np.int64)
     for column in judged:
         mixed = combined * len(column.verdicts) + column.codes[touched]
@@ -288,21 +287,18 @@ def _offsets(values: Sequence[Sequence[object]]) -> Any:
 _Shown: TypeAlias = tuple[str, str, str, str]
 """Where, decoded, matched and rule of a piece of evidence, the fields of `record.EVIDENCE`."""
 
-_Result: TypeAlias = tuple[list[str], list[str], float, list[_Shown]]
+_Result: TypeAlias = tuple[Sequence[str], Sequence[str], float, Sequence[_Shown]]
 
-_CLEAN: _Result = ([], [], 0.0, [])
+_CLEAN: _Result = ((), (), 0.0, ())
 
 
 def _result(book: RuleBook, verdicts: Iterable[Verdict]) -> _Result:
-    hits = [hit for verdict in verdicts for hit in verdict]
-    rules = [book.rules[index] for index in sorted({hit.rule for hit in hits})]
-    hits.sort(key=lambda hit: -book.rules[hit.rule].score)
-    return (
-        [rule.id for rule in rules],
-        sorted({rule.attack_class.value for rule in rules}),
-        line_score((rule.attack_class, rule.score) for rule in rules),
-        [_evidence(book, hit) for hit in hits[:MAX_EVIDENCE]],
-    )
+    told = [verdict for verdict in verdicts if verdict]
+    hits = list(chain.from_iterable(told))
+    if len(told) > 1:  # a single verdict has its strongest hit first already
+        hits.sort(key=lambda hit: -book.rules[hit.rule].score)
+    names, classes, score = book.weigh(frozenset(hit.rule for hit in hits))
+    return names, classes, score, [_evidence(book, hit) for hit in hits[:MAX_EVIDENCE]]
 
 
 def _evidence(book: RuleBook, hit: Hit) -> _Shown:

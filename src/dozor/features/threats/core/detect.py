@@ -21,6 +21,7 @@ from dozor.features.threats.core.arguments import Field, Part, parts
 from dozor.features.threats.core.normalise import normalise, special_rows
 from dozor.features.threats.core.plain import ALPHABETS, may_match, rows_within
 from dozor.features.threats.core.rules import HINT, expressions
+from dozor.features.threats.core.score import line_score
 from dozor.features.threats.core.tokenise import judge
 from dozor.features.threats.model import AttackClass, Hit, Place, RuleSet, Verdict
 from dozor.features.threats.ports import BuildScanner, Scanner
@@ -35,6 +36,7 @@ MAX_SHOWN = 300
 """Bytes of a decoded part that evidence keeps, around the match."""
 
 _MAX_MATCHED = 120
+_MAX_WEIGHTS = 10_000
 _CONTEXT = 80
 
 _PLAIN_COMMENT = re.compile(rb"/\*(?![!+]).*?(?:\*/|$)", re.DOTALL)
@@ -95,12 +97,25 @@ class RuleBook:
         self.rules = rules.rules
         self._tests = compiled.tests
         self._strict: dict[str, re.Pattern[bytes]] = {}
+        self._weights: dict[frozenset[int], tuple[tuple[str, ...], tuple[str, ...], float]] = {}
         self._owners = np.array([test for owned in compiled.owners for test in owned], np.int64)
         self._counts = np.array([len(owned) for owned in compiled.owners], np.int64)
         self._starts = np.cumsum(self._counts) - self._counts
         self._relevant = np.array(
             [[self._looks_at(rule, *kind) for rule, _ in self._tests] for kind in _KINDS], np.bool_
         )
+
+    def weigh(self, rules: frozenset[int]) -> tuple[tuple[str, ...], tuple[str, ...], float]:
+        """What hits of these rules make of a line: rule ids and classes, ascending, and the score."""
+        known = self._weights.get(rules)
+        if known is None:
+            chosen = [self.rules[index] for index in sorted(rules)]
+            classes = sorted({rule.attack_class.value for rule in chosen})
+            score = line_score((rule.attack_class, rule.score) for rule in chosen)
+            known = (tuple(rule.id for rule in chosen), tuple(classes), score)
+            if len(self._weights) < _MAX_WEIGHTS:
+                self._weights[rules] = known
+        return known
 
     def _looks_at(self, index: int, places: frozenset[Place], look: _Look) -> bool:
         if index == HINT:

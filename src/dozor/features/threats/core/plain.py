@@ -11,6 +11,7 @@ import re
 import string
 from collections.abc import Iterable
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,13 @@ ALPHABETS = tuple(
 """Kinds of values, the narrowest first: each alphabet holds those before it."""
 
 # The parser is not public, so what it says is taken with care: what is not known may match.
-_parser: Any = re._parser  # type: ignore[attr-defined]
+_parser: Any = import_module("re._parser")
 _ALL = frozenset(range(256))
 _CATEGORIES = {r"\w": "WORD", r"\d": "DIGIT", r"\s": "SPACE"}
 
 
 def rows_within(text: bytes, alphabet: frozenset[int]) -> NDArray[np.bool_]:
-    """Bool, shape (rows,): where a row of `text` (each ended by a line feed) has bytes of the alphabet only."""
+    """Bool, shape (rows,): where a row of `text`, ended by a line feed, has bytes of the alphabet only."""
     odd = np.flatnonzero(_others(alphabet)[np.frombuffer(text, np.uint8)])
     ends = row_ends(text)
     within = np.ones(len(ends), np.bool_)
@@ -81,7 +82,7 @@ def _cases(code: int) -> frozenset[int]:
 
 
 def _members(items: Iterable[tuple[Any, Any]]) -> frozenset[int]:
-    """The bytes that a class such as `[^a-z\\s]` matches."""
+    """The bytes that a class such as `[^a-z_]` matches."""
     members: set[int] = set()
     negated = False
     for operation, argument in items:

@@ -23,6 +23,7 @@ _SOLID = frozenset(
 _SEARCH = 64  # an unquoted value longer than this is left to the regular expression
 _BLOCK = 1 << 19  # searched at a time, so that what is compared stays in the cache: a third quicker
 _QUOTE, _BACKSLASH, _QUESTION = ord('"'), ord("\\"), ord("?")
+_WORD_BYTES = 8
 _EACH = 0x0101010101010101
 
 
@@ -65,11 +66,8 @@ class Lines:
 def find_lines(buffer: Buffer) -> Lines:
     """Find lines, quotes and question marks in one pass; the buffer's last line may lack its end."""
     text = buffer.data[: buffer.size]
-    places = np.concatenate(
-        [_marks(text[first : first + _BLOCK]) + first for first in range(0, max(buffer.size, 1), _BLOCK)]
-    )
-    sign = text[places]
-    end, quotes, questions = places[sign == ord("\n")], places[sign == _QUOTE], places[sign == _QUESTION]
+    blocks = [_marks(text, first) for first in range(0, max(buffer.size, 1), _BLOCK)]
+    end, quotes, questions = (np.concatenate(places) for places in zip(*blocks, strict=True))
     if buffer.size and (not len(end) or end[-1] != buffer.size - 1):
         end = np.append(end, buffer.size)
     start = np.concatenate([np.zeros(min(1, len(end)), np.int64), end[:-1] + 1])
@@ -82,12 +80,14 @@ def find_lines(buffer: Buffer) -> Lines:
     return Lines(buffer, start, end - returns, quotes, quotes_before, inside, questions)
 
 
-def _marks(text: Bytes) -> Ints:
-    """Places of line ends, quotes and question marks, which stand some thirty bytes apart.
+def _marks(text: Bytes, first: int) -> tuple[Ints, Ints, Ints]:
+    """Places of line ends, quotes and question marks in the block of `text` that begins at `first`.
 
-    Eight bytes at a time: words without any are left out before their bytes are looked at.
+    They stand some thirty bytes apart, so words of eight bytes without any are left out before their
+    bytes are looked at.
     """
-    marked = np.zeros(len(text) + -len(text) % 8, np.bool_)
+    text = text[first : first + _BLOCK]
+    marked = np.zeros(len(text) + -len(text) % _WORD_BYTES, np.bool_)
     found = marked[: len(text)]
     np.equal(text, ord("\n"), out=found)
     found |= text == _QUOTE
@@ -95,8 +95,10 @@ def _marks(text: Bytes) -> Ints:
     words = marked.view(np.uint64)
     some = np.flatnonzero(words != 0)
     inside = np.flatnonzero(words[some].view(np.bool_))
-    places: Ints = some[inside >> 3] * 8 + (inside & 7)
-    return places
+    places = some[inside // _WORD_BYTES] * _WORD_BYTES + inside % _WORD_BYTES
+    sign = text[places]
+    places += first
+    return places[sign == ord("\n")], places[sign == _QUOTE], places[sign == _QUESTION]
 
 
 def cut(lines: Lines, format_: Format) -> tuple[dict[str, Spans], Bools]:
@@ -203,11 +205,8 @@ def _reads(buffer: Buffer, token: Token, start: Ints) -> Bools:
     if isinstance(token, Variable):
         return fits
     literal = token.encode()
-    if len(literal) == 1:
-        fits = buffer.data[start] == literal[0]
-        return fits
-    for place in range(0, len(literal), 8):  # the padding keeps this inside
-        piece = literal[place : place + 8]
+    for place in range(0, len(literal), _WORD_BYTES):  # the padding keeps this inside
+        piece = literal[place : place + _WORD_BYTES]
         mask, wanted = (int.from_bytes(word, "little") for word in (b"\xff" * len(piece), piece))
         fits &= (buffer.words(start + place) & np.uint64(mask)) == np.uint64(wanted)
     return fits
@@ -219,9 +218,9 @@ def _find(buffer: Buffer, token: Token, low: Ints) -> tuple[Ints, Bools]:
     low = np.minimum(low, buffer.size)
     distance, found = np.zeros(len(low), np.int64), np.zeros(len(low), np.bool_)
     rows: Ints | slice = slice(None)
-    for ahead in range(0, _SEARCH, 8):
+    for ahead in range(0, _SEARCH, _WORD_BYTES):
         place = _first_place(buffer.words(low[rows] + ahead), first)
-        found[rows] = place < 8
+        found[rows] = place < _WORD_BYTES
         distance[rows] = place + ahead
         rows = np.flatnonzero(~found)
         if not len(rows):
@@ -230,7 +229,7 @@ def _find(buffer: Buffer, token: Token, low: Ints) -> tuple[Ints, Bools]:
 
 
 def _first_place(words: Words, byte: int) -> Ints:
-    """Where the byte first stands in each word; 8 where it does not.
+    """Where the byte first stands in each word; the word's size where it does not.
 
     Only the lowest bit that remains can be trusted, and only it is asked for: a borrow spoils
     nothing below it.

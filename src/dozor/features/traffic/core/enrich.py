@@ -21,7 +21,6 @@ from dozor.features.traffic.core.addresses import Network, forwarded_clients, in
 from dozor.features.traffic.core.agents import Agent, describe_agents
 from dozor.features.traffic.ports import Country
 
-
 Value = TypeVar("Value")
 
 _REMEMBERED_CLIENTS = 1 << 17

@@ -134,7 +134,8 @@ def _minutes(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _attacks(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Hits by class and client, and what the attackers did; from the few rows that rules hit."""
-    hits = frame.filter(pl.col("classes").list.len() > 0)
+    needed = ["client", "country", "ts", "raw", "classes", "score", "evidence"]
+    hits = frame.select(needed).filter(pl.col("classes").list.len() > 0)
     attack = (pl.col("score") >= ATTACK_SCORE).alias("attack")
     classes = (
         hits.select("client", attack, pl.col("classes").alias("class"))
