@@ -250,7 +250,7 @@ def _spread(codes: NDArray[np.integer[Any]], size: int, verdicts: Sequence[tuple
 
 
 def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> list[Any]:
-    """The four columns: one result per distinct combination of verdicts, spread over the rows."""
+    """The four columns: one result per distinct combination of verdicts, spread over the rows it is for."""
     touched = np.flatnonzero(np.bitwise_or.reduce([column.codes for column in judged]))
     combined = np.zeros(len(touched), np.int64)
     for column in judged:
@@ -260,14 +260,15 @@ def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> lis
         _result(book, [column.verdicts[column.codes[row]] for column in judged])
         for row in touched[first].tolist()
     ]
-    places = np.zeros(rows, np.int64)
-    places[touched] = combined + 1
     rules, classes, scores, evidence = zip(_CLEAN, *results, strict=True)
-    columns = [_lists(rules), _lists(classes), pa.array(scores, pa.float32()), _evidence_lists(evidence)]
-    return [column.take(pa.array(places)) for column in columns]
+    score = np.zeros(rows, np.float32)
+    score[touched] = np.array(scores, np.float32)[combined + 1]
+    lists = (_texts(rules), _texts(classes), _evidence_lists(evidence))
+    spread = [_spread_lists(column.take(pa.array(combined + 1)), touched, rows) for column in lists]
+    return [*spread[:2], pa.array(score), spread[2]]
 
 
-def _lists(values: Sequence[Sequence[str]]) -> Any:
+def _texts(values: Sequence[Sequence[str]]) -> Any:
     return pa.ListArray.from_arrays(_offsets(values), pa.array(chain.from_iterable(values), pa.string()))
 
 
@@ -282,6 +283,13 @@ def _evidence_lists(values: Sequence[Sequence[_Shown]]) -> Any:
 
 def _offsets(values: Sequence[Sequence[object]]) -> Any:
     return pa.array([0, *accumulate(map(len, values))], pa.int32())
+
+
+def _spread_lists(lists: Any, touched: NDArray[np.int64], rows: int) -> Any:
+    """Lists of `rows` rows: those given stand at the rows `touched` (ascending), all others are empty."""
+    lengths = np.zeros(rows + 1, np.int32)
+    lengths[touched + 1] = lists.value_lengths().to_numpy(zero_copy_only=False)
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), lists.flatten())
 
 
 _Shown: TypeAlias = tuple[str, str, str, str]

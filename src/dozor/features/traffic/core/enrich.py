@@ -67,20 +67,20 @@ class Enricher:
             client = column_to_arrow(clients, pa.string_view())
             batch = batch.set_column(place, PARSED.field("client"), client)
         known = self._agents.values
-        added = {
-            "country": countries,
-            "is_bot": _spread([agent.is_program for agent in known], pl.Boolean, agents),
-            "ua_family": _spread([agent.family for agent in known], pl.String, agents),
-        }
-        for field in ENRICH_COLUMNS:
-            batch = batch.append_column(field, column_to_arrow(added[field.name], field.type))
+        added = [
+            _spread(self._countries.values, pa.string(), countries),
+            _spread([agent.is_program for agent in known], pa.bool_(), agents),
+            _spread([agent.family for agent in known], pa.string(), agents),
+        ]
+        for field, column in zip(ENRICH_COLUMNS, added, strict=True):
+            batch = batch.append_column(field, column)
         return batch
 
-    def _clients(self, batch: pa.RecordBatch) -> tuple[pl.Series | None, pl.Series]:
-        """The clients, None where all stay as they are, and their countries."""
+    def _clients(self, batch: pa.RecordBatch) -> tuple[pl.Series | None, Codes]:
+        """The clients, None where all stay as they are, and the numbers of their countries."""
         if self._trusted_proxies:
             clients = _clients_behind(batch, self._trusted_proxies)
-            return clients.spread(clients.values), clients.spread(self._look_up(clients.values))
+            return clients.spread(clients.values), self._look_up(clients.values)[clients.codes.to_numpy()]
         peers = pl.Series(batch.column("client"))
         hashes = self._client_memory.hashes(peers)
         codes = self._client_memory.recall(hashes)
@@ -89,17 +89,18 @@ class Enricher:
         if len(new):
             fresh = _encode(column_to_arrow(peers.gather(new), pa.string_view()))
             normal = normal_addresses(fresh.values).fill_null(fresh.values)
-            numbers = self._countries.of(self._look_up(normal).to_list())
+            numbers = self._look_up(normal)
             places = fresh.codes.to_numpy()
             codes[new] = numbers[places]
             same = (normal == fresh.values).to_numpy()
             self._client_memory.remember(hashes[new[same[places]]], codes[new[same[places]]])
             if not same.all():
                 changed = peers.clone().scatter(new, fresh.spread(normal))
-        return changed, _spread(self._countries.values, pl.String, codes)
+        return changed, codes
 
-    def _look_up(self, clients: pl.Series) -> pl.Series:
-        return pl.Series(self._country.countries(column_to_arrow(clients, pa.string_view())))
+    def _look_up(self, clients: pl.Series) -> Codes:
+        countries = self._country.countries(column_to_arrow(clients, pa.string_view()))
+        return self._countries.of(countries.to_pylist())
 
     def _describe(self, agents: pl.Series) -> Codes:
         """The number of each agent's description among `self._agents`."""
@@ -139,8 +140,8 @@ class _Numbers(Generic[Value]):
             return np.array([self._number[value] for value in values], np.int32)
 
 
-def _spread(values: Sequence[object], kind: type[pl.DataType], codes: Codes) -> pl.Series:
-    return pl.Series(values, dtype=kind).gather(codes)
+def _spread(values: Sequence[object], kind: pa.DataType, codes: Codes) -> pa.Array:
+    return pa.array(values, kind).take(pa.array(codes))
 
 
 def _encode(column: pa.Array) -> _Encoded:
