@@ -1,4 +1,4 @@
-"""`python -m bench`: the report against GoAccess, then detection; or one of them alone."""
+"""`python -m bench`: the report against GoAccess, detection, live ingest; or one of them alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench import report
+from bench import ingest, report
 
 _MULTIPLES = {"k": 1_000, "M": 1_000_000}
 _LINES = "1M,10M"
@@ -24,12 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
         right = _report(asked)
     if asked.what in ("all", "detection"):
         _detection(asked.data)
+    if asked.what in ("all", "ingest"):
+        right = ingest.run() and right
     return 0 if right else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "report", "detection", "generate"])
+    parser.add_argument(
+        "what", nargs="?", default="all", choices=["all", "report", "detection", "ingest", "generate"]
+    )
     parser.add_argument("--lines", default=_LINES, help=f"sizes of the logs (default {_LINES})")
     parser.add_argument(
         "--distinct", default=_DISTINCT, help=f"shares of distinct targets (default {_DISTINCT})"

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 FAILED, MISUSED, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
 COMMANDS = {
+    "up": ("dozor.app.commands:up", N_("Follow logs, keep them, and show them in a console.")),
     "report": ("dozor.app.commands:report", N_("Show what stands in access logs, attacks included.")),
     "detect": ("dozor.app.commands:detect", N_("Judge each line of an access log by itself.")),
     "demo": ("dozor.app.commands:demo", N_("Make up logs to try Dozor with.")),

@@ -153,7 +153,7 @@ def _verdict(row: dict[str, Any], attack_score: float) -> dict[str, Any]:
     }
 
 
-def _attack_samples() -> Mapping[str, Sequence[str]]:
+def attack_samples() -> Mapping[str, Sequence[str]]:
     """Attack texts by class, from the positive samples of rules that a label can rely on."""
     from dozor.columns.record import ATTACK_SCORE
     from dozor.features.threats.core.rules import load_rules
@@ -170,7 +170,7 @@ def _attack_samples() -> Mapping[str, Sequence[str]]:
 def _build_demo() -> click.Command:
     from dozor.features.traffic.cli.demo import build_demo_command
 
-    return build_demo_command(_attack_samples)
+    return build_demo_command(attack_samples)
 
 
 report = build_report(_assemble_report)
@@ -178,7 +178,11 @@ detect = _build_detect()
 
 
 def __getattr__(name: str) -> click.Command:
-    """`demo` is built when it is asked for: its tables are not needed by the other commands."""
+    """Commands that are built when they are asked for: the others need nothing of them."""
     if name == "demo":
         return _build_demo()
+    if name == "up":
+        from dozor.app.up import build_up
+
+        return build_up()
     raise AttributeError(name)

@@ -42,21 +42,30 @@ class Invocation:
         Raises:
             SettingsError: A setting is of no use.
         """
-        from dozor.app.settings import Settings, load
         from dozor.infra.logging import configure
         from dozor.kernel.i18n import set_default_language
 
-        loaded = load(Settings, os.environ, config=self.config).overridden(
+        loaded = self.read()
+        configure(loaded.settings.log_level, loaded.settings.log_format)
+        if loaded.settings.lang:
+            set_default_language(loaded.settings.lang)
+        return loaded
+
+    def read(self) -> Loaded[Settings]:
+        """The settings as they are at this moment, without any effect.
+
+        Raises:
+            SettingsError: A setting is of no use.
+        """
+        from dozor.app.settings import Settings, load
+
+        return load(Settings, os.environ, config=self.config).overridden(
             {
                 "lang": self.lang,
                 "log_level": self.log_level or _VERBOSE.get(self.verbose, "debug"),
                 "log_format": self.log_format,
             }
         )
-        configure(loaded.settings.log_level, loaded.settings.log_format)
-        if loaded.settings.lang:
-            set_default_language(loaded.settings.lang)
-        return loaded
 
     @property
     def settings(self) -> Settings:

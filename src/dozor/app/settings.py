@@ -72,6 +72,47 @@ class Settings(BaseModel):
         json_schema_extra={"variable": "LOG_LEVEL"},
     )
     log_format: LogFormat = Field("text", description=N_("Form of log lines: text or json."))
+    log_dir: Path | None = Field(
+        None,
+        description=N_(
+            "Folder for log files: app.log, and error.log for errors alone; "
+            "without it, log lines go to standard error only."
+        ),
+        json_schema_extra={"variable": "LOG_DIR"},
+    )
+    log_max_mb: int = Field(
+        10, ge=0, le=10_000, description=N_("Size in MiB at which a log file is rotated; 0 never.")
+    )
+    log_backups: int = Field(10, ge=0, le=1000, description=N_("Rotated log files that are kept."))
+    logging: dict[str, Any] = Field(
+        {},
+        description=N_(
+            "Logging in the form of Python's logging.config, version 1, in place of the settings above."
+        ),
+    )
+    host: str = Field(
+        "127.0.0.1",
+        description=N_("Address to serve on; only this machine's own until people and permissions exist."),
+        json_schema_extra={"variable": "HOST"},
+    )
+    port: int = Field(
+        5000,
+        ge=0,
+        le=65535,
+        description=N_("Port to serve on; 0 takes a free one."),
+        json_schema_extra={"variable": "PORT"},
+    )
+    data_dir: Path | None = Field(
+        None,
+        description=N_(
+            "Folder of all state. Without it /var/lib/dozor for root, else dozor in XDG_DATA_HOME "
+            "or ~/.local/share."
+        ),
+        json_schema_extra={"variable": "DATA_DIR"},
+    )
+    shutdown_grace_s: float = Field(
+        20.0, ge=0, description=N_("Seconds that everything may take to finish when it is told to stop.")
+    )
     traffic: TrafficSettings = Field(default_factory=TrafficSettings)
     threats: ThreatsSettings = Field(default_factory=ThreatsSettings)
 
@@ -138,13 +179,25 @@ class Loaded(Generic[ModelT]):
     settings: ModelT
     origins: Mapping[Place, tuple[str, str]]
 
-    def overridden(self, options: Mapping[str, object]) -> Loaded[ModelT]:
-        """These settings, but the options that were given on the command line (not None) win."""
-        said = {name: value for name, value in options.items() if value is not None}
-        origins: dict[Place, tuple[str, str]] = {
-            (name,): (f"--{name.replace('_', '-')}", OPTION) for name in said
-        }
-        return Loaded(self.settings.model_copy(update=said), {**self.origins, **origins})
+    def overridden(
+        self, options: Mapping[str, object], called: Mapping[str, str] | None = None
+    ) -> Loaded[ModelT]:
+        """These settings, but the options that were given on the command line (not None) win.
+
+        Args:
+            options: Values by the setting's dotted name.
+            called: Names of options that are not the last part of the setting's name, by dotted name.
+
+        Raises:
+            SettingsError: A value is of no use.
+        """
+        given = Given(self.settings.model_dump(), dict(self.origins))
+        for key, value in options.items():
+            if value is not None:
+                place = tuple(key.split("."))
+                name = (called or {}).get(key) or "--" + place[-1].replace("_", "-")
+                given.put(place, value, name, OPTION)
+        return Loaded(_validated(type(self.settings), given), given.origins)
 
 
 def leaves(model: type[BaseModel], place: Place = ()) -> Iterator[Setting]:
@@ -176,10 +229,14 @@ def load(
     _take_yaml(given, model, _yaml_path(environ, config, folder))
     _take_variables(given, known, _env_file(folder / ENV_FILE), str(ENV_FILE))
     _take_variables(given, known, environ, ENVIRONMENT)
+    return Loaded(_validated(model, given), given.origins)
+
+
+def _validated(model: type[ModelT], given: Given) -> ModelT:
     try:
-        return Loaded(model.model_validate(given.values), given.origins)
+        return model.model_validate(given.values)
     except ValidationError as error:
-        secret = {setting.place for setting in known if setting.is_secret}
+        secret = {setting.place for setting in leaves(model) if setting.is_secret}
         faults = [_fault(detail, given, secret) for detail in error.errors(include_url=False)]
         raise SettingsError("; ".join(dict.fromkeys(faults)) + ".") from error
 

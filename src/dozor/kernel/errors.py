@@ -4,6 +4,8 @@
       UsageError              the words of the call are wrong; change them (exit code 2)
         SettingsError         a setting holds a bad value; change it (exit code 2)
       JobError                the job could not be done; see the hint (exit code 1)
+        UnavailableError      something outside is away for now; try again later
+      CancelledError          somebody called the job off
 
 Anything else is a bug and may show a traceback in the log.
 """
@@ -40,3 +42,11 @@ class SettingsError(UsageError):
 
 class JobError(DozorError):
     """The call was right but the job failed: a file vanished, an archive is cut short."""
+
+
+class UnavailableError(JobError):
+    """Something outside does not answer for now, such as the store or a full disk: wait and try again."""
+
+
+class CancelledError(DozorError):
+    """Nobody wants the answer any more: stop, tell nobody, leave nothing behind."""

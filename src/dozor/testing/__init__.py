@@ -2,5 +2,6 @@
 
 from dozor.features.traffic.adapters.country_memory import InMemoryCountry
 from dozor.features.traffic.adapters.spill_memory import InMemorySpill
+from dozor.features.traffic.adapters.store_memory import InMemoryRecordStore
 
-__all__ = ["InMemoryCountry", "InMemorySpill"]
+__all__ = ["InMemoryCountry", "InMemoryRecordStore", "InMemorySpill"]

@@ -43,8 +43,11 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
-    """One record per mapping; what it does not name has a default."""
+    """One record per mapping; what it does not name has a default, and the target is path and query."""
     full = [{**_DEFAULTS, **row} for row in rows]
+    for row, given in zip(full, rows, strict=True):
+        if "target" not in given:
+            row["target"] = row["path"] + (f"?{row['query']}" if row["query"] else "")
     columns = [pa.array([row[field.name] for row in full], field.type) for field in RECORD]
     return pa.RecordBatch.from_arrays(columns, schema=RECORD)
 

@@ -8,7 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dozor.features.traffic.core.filters import parse_condition, parse_moment, read_filters
+from dozor.features.traffic.core.filters import (
+    expression,
+    parse_condition,
+    parse_moment,
+    read_filters,
+    time_bounds,
+)
 from dozor.kernel.errors import UsageError
 from tests.unit.traffic.records import attack, batch
 
@@ -24,7 +30,7 @@ _ROWS: list[dict[str, Any]] = [
 
 
 def _lines(*conditions: str) -> list[int]:
-    expressions = [parse_condition(condition, now=_NOW) for condition in conditions]
+    expressions = [expression(parse_condition(condition, now=_NOW), source="log") for condition in conditions]
     frame = pl.DataFrame(batch(_ROWS)).filter(pl.all_horizontal(expressions))
     return frame["line"].to_list()
 
@@ -61,6 +67,10 @@ def _lines(*conditions: str) -> list[int]:
         ("ts >= 1h", [2, 3, 5]),
         ("ts < 2026-11-22T10:00", [1]),
         ("referer = ''", [1, 2, 3, 4, 5]),
+        ("request_time ~ ^0", [1]),
+        ("class != scanner", [1, 2, 3, 4]),
+        ("source = log", [1, 2, 3, 4, 5]),
+        ("source ~ ^other", []),
     ],
 )
 def test_a_condition_chooses_the_requests_it_says(condition: str, lines: list[int]) -> None:
@@ -129,7 +139,7 @@ def test_a_wrong_moment_is_told(text: str) -> None:
 
 def test_since_is_inclusive_and_until_exclusive() -> None:
     filters = read_filters("2026-11-22T10:00", "2026-11-22T11:00", now=_NOW)
-    condition = filters.in_time()
+    condition = time_bounds(filters)
     assert condition is not None
     assert pl.DataFrame(batch(_ROWS)).filter(condition)["line"].to_list() == [4]
 
@@ -140,4 +150,4 @@ def test_an_empty_bound_is_a_mistake_and_not_all_times() -> None:
 
 
 def test_without_bounds_all_times_are_wanted() -> None:
-    assert read_filters(now=_NOW).in_time() is None
+    assert time_bounds(read_filters(now=_NOW)) is None

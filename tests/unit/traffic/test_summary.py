@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dozor.columns.record import REJECT
 from dozor.features.traffic.adapters.spill_files import FileSpill
-from dozor.features.traffic.core.summary import MAX_STEPS, Summariser, partial_summary
+from dozor.features.traffic.core.steps import MAX_STEPS
+from dozor.features.traffic.core.summary import Summariser, partial_summary
 from dozor.features.traffic.model import AttackRow, Summary
 from dozor.testing import InMemorySpill
 from tests.unit.traffic.records import START, attack, batch

@@ -97,10 +97,55 @@ def input_size(path: str | os.PathLike[str]) -> int | None:
     try:
         status = Path(name).stat()
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
     if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
         _open(name).close()  # fails for a directory and without permission
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def is_packed(head: bytes) -> bool:
+    """Tell from its first bytes whether a file is packed."""
+    return any(head.startswith(magic) for magic in _PACKINGS)
+
+
+class UnpackedFile:
+    """The unpacked bytes of a file from its beginning, without reading ahead.
+
+    Args:
+        path: A plain or packed file.
+
+    Raises:
+        JobError: The file is missing, a directory or unreadable.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._name = os.fspath(path)
+        self._file = _open(self._name)
+        self._packed = _Input(self._file)
+        self._stream: _Readable | None = None
+        self._failure: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, fewer than `size` only at the end and before a failure.
+
+        Raises:
+            JobError: The file is cut short, damaged or cannot be read, and all before that is returned.
+        """
+        try:
+            if self._stream is None:
+                self._stream = _unpacked(self._packed)
+        except OSError as error:
+            raise unreadable(self._name, error) from error
+        block, end = bytearray(), 0
+        if self._failure is None:
+            block, end, self._failure = _fill(self._stream, b"", size)
+        if self._failure is not None and not end:
+            raise _broken(self._name, self._failure, self._packed.consumed, 0) from self._failure
+        return bytes(memoryview(block)[:end])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _chunks(name: str, size: int, longest_line: int) -> Generator[FileChunk]:
@@ -112,7 +157,7 @@ def _open(name: str) -> _File:
     try:
         return _standard_input() if name == STDIN else Path(name).open("rb", buffering=0)
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
 
 
 def _standard_input() -> _File:
@@ -124,7 +169,8 @@ def _standard_input() -> _File:
     return open(descriptor, "rb", buffering=0, closefd=False)
 
 
-def _unreadable(name: str, error: OSError) -> JobError:
+def unreadable(name: str, error: OSError) -> JobError:
+    """The error for people, for a file that cannot be opened or read."""
     match error.errno:
         case errno.ENOENT:
             return JobError(
@@ -150,7 +196,7 @@ def _unreadable(name: str, error: OSError) -> JobError:
 def _broken(name: str, failure: Exception, place: int, whole_lines: int) -> JobError:
     """The error for people, for a failure at a byte of the source, before unpacking."""
     if isinstance(failure, OSError):
-        return _unreadable(name, failure)
+        return unreadable(name, failure)
     if isinstance(failure, _CutShortError):
         fact = _("'{name}' is cut short: its packed data breaks off at byte {place}.")
     else:
@@ -320,7 +366,7 @@ def _cut(packed: _Input, name: str, size: int, longest_line: int) -> Generator[F
     try:
         stream = _unpacked(packed)
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
     offset, line = 0, 1
     rest = b""  # the beginning of a line whose end was not read yet
     ended = dropping = False

@@ -28,8 +28,10 @@ messages are for reading; nobody should be blocked for what this log alone says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -61,6 +63,7 @@ MOST_ERRORS = 10
 MERGE_COUNTS = [pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()]
 """How counts of the same message are joined."""
 
+_ENTRY = re.compile(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d")
 _BEGINNING = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d"
 _HEAD = (
     r"^(?<ts>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?<level>debug|info|notice|warn|error|crit|alert|emerg)\] "
@@ -173,6 +176,20 @@ def _utc(local: pl.Expr, zone: str) -> pl.Expr:
     )
 
 
+def whole_entries(data: bytes) -> int:
+    """How many bytes of an error log's lines hold whole entries, if more follow.
+
+    The last entry may go on in what follows. Bytes that do not begin as an error log are whole as they are.
+    """
+    if _ENTRY.match(data) is None:
+        return len(data)
+    place = len(data)
+    while (place := data.rfind(b"\n", 0, place - 1) + 1) > 0:
+        if _ENTRY.match(data, place):
+            return place
+    return len(data)
+
+
 def fold_messages(messages: pl.Series) -> pl.Series:
     """Replace quoted text, addresses and numbers by `N`, so that messages of one kind are equal.
 
@@ -185,6 +202,15 @@ def fold_messages(messages: pl.Series) -> pl.Series:
     for pattern, replacement in _FOLDED:
         folded = folded.str.replace_all(pattern, replacement)
     return folded
+
+
+def write_line(row: Mapping[str, Any]) -> str:
+    """One row of `ERROR_RECORD` as nginx writes it."""
+    head = f"{row['ts']:{_TIME}} [{row['level']}] {row['pid']}#{row['tid']}: "
+    connection = "" if row["connection"] is None else f"*{row['connection']} "
+    quoted = [f'{name}: "{row[name]}"' for name in _TEXT_COLUMNS[2:] if row[name]]
+    plain = [f"{name}: {row[name]}" for name in _TEXT_COLUMNS[:2] if row[name]]
+    return head + connection + ", ".join([row["message"], *plain, *quoted])
 
 
 def count_messages(records: pa.RecordBatch) -> pl.DataFrame:

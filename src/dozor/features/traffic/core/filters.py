@@ -1,6 +1,12 @@
 """Filters that a person types: `--where 'FIELD OP VALUE'`, `--since`, `--until`.
 
-A filter is compiled once to a Polars expression over the record's columns.
+What is typed becomes conditions that no backend owns (`model.Condition`), with values of the fields' types.
+Here they become Polars expressions; a store has a compiler of its own and means the same by them:
+
+- an unknown number never matches, whatever the operator but `!=` on a list;
+- a list (`classes`, `rules`) matches when one of its items does, `!=` when none of them is equal;
+- fractions are compared as float32, which is what the record holds;
+- `~` searches anywhere; numbers are searched as they are written in decimals.
 """
 
 from __future__ import annotations
@@ -8,7 +14,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -17,6 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from dozor.columns.record import ATTACK_SCORE, RECORD
+from dozor.features.traffic.model import Condition, Filters
 from dozor.kernel.errors import UsageError
 from dozor.kernel.i18n import _
 
@@ -26,6 +32,9 @@ _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _HIDDEN = ("evidence",)
 _ALIASES = {"ip": "client", "agent": "user_agent", "class": "classes", "rule": "rules", "time": "ts"}
+ATTACK, SOURCE = "attack", "source"
+"""Fields beside the record's columns: whether the line is an attack, and the name of its log."""
+
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 _ORDER: dict[str, Callable[[Any, Any], pl.Expr]] = {
@@ -36,30 +45,6 @@ _ORDER: dict[str, Callable[[Any, Any], pl.Expr]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which requests a question is about.
-
-    Args:
-        since: First moment, inclusive; None is the beginning.
-        until: Moment after the last, exclusive; None is the end.
-        where: Conditions that must all hold.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    where: tuple[pl.Expr, ...] = ()
-
-    def in_time(self) -> pl.Expr | None:
-        """The condition on `ts` alone, or None when all times are wanted."""
-        bounds = []
-        if self.since is not None:
-            bounds.append(pl.col("ts") >= pl.lit(self.since).cast(pl.Datetime("ms", "UTC")))
-        if self.until is not None:
-            bounds.append(pl.col("ts") < pl.lit(self.until).cast(pl.Datetime("ms", "UTC")))
-        return pl.all_horizontal(bounds) if bounds else None
 
 
 def read_filters(
@@ -79,7 +64,14 @@ def read_filters(
 
 def filter_fields() -> list[str]:
     """Names that a condition may use, in order."""
-    return [name for name in RECORD.names if name not in _HIDDEN] + ["attack"]
+    return [name for name in RECORD.names if name not in _HIDDEN] + [ATTACK, SOURCE]
+
+
+def field_type(name: str) -> pa.DataType:
+    """The type of a field that a condition may use."""
+    if name == ATTACK:
+        return pa.bool_()
+    return pa.string() if name == SOURCE else RECORD.field(name).type
 
 
 def parse_moment(text: str, *, now: datetime) -> datetime:
@@ -108,10 +100,8 @@ def _bad_moment(text: str) -> UsageError:
     )
 
 
-def parse_condition(text: str, *, now: datetime) -> pl.Expr:
-    """Compile `FIELD OP VALUE`, OP one of `= != < <= > >= ~` (`~` searches a regular expression).
-
-    Lists (`classes`, `rules`) match when one of their items does. An unknown number never matches.
+def parse_condition(text: str, *, now: datetime) -> Condition:
+    """Read `FIELD OP VALUE`, OP one of `= != < <= > >= ~` (`~` searches a regular expression).
 
     Raises:
         UsageError: The form, the field, the operator for it or the value is wrong.
@@ -126,66 +116,45 @@ def parse_condition(text: str, *, now: datetime) -> pl.Expr:
     name = _ALIASES.get(name, name)
     if name not in filter_fields():
         raise _unknown_field(name)
-    if name == "attack":
-        return _boolean(pl.col("score") >= ATTACK_SCORE, name, sign, value)
-    return _compile(name, RECORD.field(name).type, sign, value, now)
+    return Condition(name, sign, _value(name, field_type(name), sign, value, now))
 
 
-def _compile(name: str, type_: pa.DataType, sign: str, value: str, now: datetime) -> pl.Expr:
-    column = pl.col(name)
+def _value(
+    name: str, type_: pa.DataType, sign: str, value: str, now: datetime
+) -> str | int | float | bool | datetime:
     if pa.types.is_boolean(type_):
-        return _boolean(column, name, sign, value)
-    if pa.types.is_list(type_):
-        return _list(column, name, sign, value)
+        return _truth(name, sign, value)
     if pa.types.is_timestamp(type_):
         if sign == "~":
             raise _wrong_operator(name, sign, "= != < <= > >=")
-        moment = pl.lit(parse_moment(value, now=now)).cast(pl.Datetime("ms", "UTC"))
-        return _ORDER[sign](column, moment)
+        return parse_moment(value, now=now)
     if pa.types.is_integer(type_) or pa.types.is_floating(type_):
-        return _number(column, name, sign, value, whole=pa.types.is_integer(type_))
-    return _text(column, name, sign, value)
-
-
-def _text(column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
+        return _number(name, sign, value, whole=pa.types.is_integer(type_))
     if sign == "~":
-        return column.str.contains(_regex(name, value))
+        return _regex(name, value)
     if sign in ("=", "!="):
-        return _ORDER[sign](column, pl.lit(value))
+        return value
     raise _wrong_operator(name, sign, "= != ~")
 
 
-def _list(column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
-    if sign == "~":
-        pattern = _regex(name, value)
-        return column.list.eval(pl.element().str.contains(pattern)).list.any()
-    if sign in ("=", "!="):
-        holds = column.list.contains(value)
-        return holds if sign == "=" else ~holds
-    raise _wrong_operator(name, sign, "= != ~")
-
-
-def _boolean(column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
+def _truth(name: str, sign: str, value: str) -> bool:
     if sign not in ("=", "!="):
         raise _wrong_operator(name, sign, "= !=")
     if value.lower() not in _TRUE + _FALSE:
         raise _wrong_value(name, value, _("true or false"))
-    wanted = (value.lower() in _TRUE) == (sign == "=")
-    return column if wanted else ~column
+    return value.lower() in _TRUE
 
 
-def _number(column: pl.Expr, name: str, sign: str, value: str, *, whole: bool) -> pl.Expr:
+def _number(name: str, sign: str, value: str, *, whole: bool) -> str | int | float:
     if sign == "~":
-        return column.cast(pl.String).str.contains(_regex(name, value))
+        return _regex(name, value)
     try:
         number = int(value) if whole else float(value)
     except ValueError as error:
         raise _wrong_value(name, value, _("a whole number") if whole else _("a number")) from error
     if not abs(number) < 2**63:  # nan is not
         raise _wrong_value(name, value, _("a smaller number"))
-    # In the column's own precision: 0.1 as float64 is not the 0.1 that a float32 holds.
-    kind = pl.Int64 if whole else pl.Float32
-    return _ORDER[sign](column.cast(kind), pl.lit(number, dtype=kind)).fill_null(value=False)
+    return number
 
 
 def _regex(name: str, pattern: str) -> str:
@@ -200,6 +169,55 @@ def _regex(name: str, pattern: str) -> str:
             hint=_("Escape special signs with a backslash, or compare with = instead of ~."),
         ) from error
     return pattern
+
+
+def time_bounds(filters: Filters) -> pl.Expr | None:
+    """The condition on `ts` alone, or None when all times are wanted."""
+    bounds = []
+    if filters.since is not None:
+        bounds.append(pl.col("ts") >= _moment(filters.since))
+    if filters.until is not None:
+        bounds.append(pl.col("ts") < _moment(filters.until))
+    return pl.all_horizontal(bounds) if bounds else None
+
+
+def expression(condition: Condition, *, source: str | None = None) -> pl.Expr:
+    """The condition over the record's columns.
+
+    Args:
+        condition: What must hold.
+        source: Name of the log that all rows are from; None reads the column `source`.
+    """
+    name, sign, value = condition.field, condition.operator, condition.value
+    column, type_ = pl.col(name), field_type(name)
+    if name == ATTACK:
+        column = pl.col("score") >= ATTACK_SCORE
+    elif name == SOURCE and source is not None:
+        column = pl.lit(source)
+    if pa.types.is_boolean(type_):
+        return column if value == (sign == "=") else ~column
+    if pa.types.is_list(type_):
+        return _list_expression(column, sign, str(value))
+    if sign == "~":
+        return column.cast(pl.String).str.contains(str(value)).fill_null(value=False)
+    if isinstance(value, datetime):
+        return _ORDER[sign](column, _moment(value))
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_):
+        # In the column's own precision: 0.1 as float64 is not the 0.1 that a float32 holds.
+        kind = pl.Int64 if pa.types.is_integer(type_) else pl.Float32
+        return _ORDER[sign](column.cast(kind), pl.lit(value, dtype=kind)).fill_null(value=False)
+    return _ORDER[sign](column, pl.lit(value))
+
+
+def _list_expression(column: pl.Expr, sign: str, value: str) -> pl.Expr:
+    if sign == "~":
+        return column.list.eval(pl.element().str.contains(value)).list.any()
+    holds = column.list.contains(value)
+    return holds if sign == "=" else ~holds
+
+
+def _moment(value: datetime) -> pl.Expr:
+    return pl.lit(value).cast(pl.Datetime("ms", "UTC"))
 
 
 def _unquote(value: str) -> str:

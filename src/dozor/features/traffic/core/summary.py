@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from secrets import randbits
 
 import polars as pl
@@ -18,6 +18,7 @@ import pyarrow as pa
 from dozor.columns.record import ATTACK_SCORE
 from dozor.features.traffic.core.errorlog import MERGE_COUNTS, count_messages, top_messages
 from dozor.features.traffic.core.groups import Groups
+from dozor.features.traffic.core.steps import MINUTES, from_millis, round_width, step_starts
 from dozor.features.traffic.model import (
     Attacker,
     AttackRow,
@@ -32,17 +33,10 @@ from dozor.features.traffic.ports import Spill
 TOP = 10
 """Rows of a top list."""
 
-MAX_STEPS = 120
-"""Steps of a time line at the most."""
-
-_STEPS = [timedelta(minutes=m) for m in (1, 2, 5, 10, 15, 30)]
-_STEPS += [timedelta(hours=h) for h in (1, 2, 3, 6, 12)] + [
-    timedelta(days=d) for d in (1, 2, 7, 14, 30, 90, 365, 3_650, 36_500)
-]
 _MINUTE_MS = 60_000
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500  # RFC 9110, section 15: the first of their classes
-_MIN_TIMED = 10  # fewer requests say nothing of a page's usual time
-_EXAMPLE_CHARS = 1_000
+MIN_TIMED = 10  # fewer requests say nothing of a page's usual time
+EXAMPLE_CHARS = 1_000
 
 _DIMENSIONS: Mapping[str, str] = {
     "paths": "path",
@@ -58,6 +52,8 @@ _HASH_SEED = randbits(63)
 _SHARES = {"paths": 4, "clients": 8, "referers": 8, "attackers": 8, "classes": 8}
 """The part (1/n) of the memory budget that the groups with unbounded keys may take; others are small."""
 
+_BUCKET_COUNTS = ("requests", "bytes", "ok", "client_errors", "server_errors", "attacks")
+
 _COUNTS = [pl.col("requests").sum(), pl.col("bytes").sum(), pl.col("errors").sum()]
 _TIMED = [pl.col("seconds").sum(), pl.col("timed").sum()]
 _ATTACKER_MERGE = [
@@ -67,7 +63,8 @@ _ATTACKER_MERGE = [
     pl.col("last").max(),
     pl.col("classes").explode().unique().sort(),
     *(
-        pl.col(name).sort_by("score", descending=True).first()
+        # Of several that are equal the first of the log.
+        pl.col(name).sort_by("score", descending=True, maintain_order=True).first()
         for name in ("example", "decoded", "matched", "rule")
     ),
     pl.col("score").max(),
@@ -169,9 +166,9 @@ def _attacks(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
             pl.col("ts").alias("first"),
             pl.col("ts").alias("last"),
             "classes",
-            pl.col("raw").str.slice(0, _EXAMPLE_CHARS).alias("example"),
-            best.field("decoded").fill_null("").str.slice(0, _EXAMPLE_CHARS),
-            best.field("matched").fill_null("").str.slice(0, _EXAMPLE_CHARS),
+            pl.col("raw").str.slice(0, EXAMPLE_CHARS).alias("example"),
+            best.field("decoded").fill_null("").str.slice(0, EXAMPLE_CHARS),
+            best.field("matched").fill_null("").str.slice(0, EXAMPLE_CHARS),
             best.field("rule").fill_null(""),
             "score",
         )
@@ -264,9 +261,9 @@ class Summariser:
         for row in rejects.slice(0, max(0, TOP - len(self._rejects.examples))).to_pylist():
             self._rejects.examples.append(Reject(source, row["line"], row["reason"], row["raw"]))
 
-    def add_errors(self, records: pa.RecordBatch, source: str) -> None:
-        """Count messages of an error log (schema `core.errorlog.ERROR_RECORD`)."""
-        self._sources[source].parsed += len(records)
+    def add_errors(self, records: pa.RecordBatch, source: str, *, parsed: int | None = None) -> None:
+        """Count messages of an error log (schema `core.errorlog.ERROR_RECORD`); `parsed` is as in `add`."""
+        self._sources[source].parsed += len(records) if parsed is None else parsed
         if len(records):
             self._groups["errors"].add(count_messages(records))
 
@@ -338,7 +335,7 @@ class _Tops:
                     continue
                 chosen = measured.filter(pl.col(measure) > 0) if measure != "requests" else measured
                 if measure == "mean":
-                    chosen = chosen.filter(pl.col("timed") >= _MIN_TIMED)
+                    chosen = chosen.filter(pl.col("timed") >= MIN_TIMED)
                 best = pl.concat([self._best[measure], chosen]) if measure in self._best else chosen
                 self._best[measure] = _first_rows(best, [measure], "value", count)
 
@@ -422,9 +419,9 @@ def _attackers(frame: pl.DataFrame | None, requests: Mapping[str, int]) -> tuple
 def _timeline(minutes: pl.DataFrame | None) -> tuple[timedelta, tuple[Bucket, ...]]:
     """Requests by steps of a round width, gapless from the first to the last."""
     if minutes is None:
-        return _STEPS[0], ()
+        return MINUTES[0], ()
     first, last = int(minutes["minute"].min()), int(minutes["minute"].max())  # type: ignore[arg-type]  # not empty
-    step = next((s for s in _STEPS if _steps_between(first, last, s) <= MAX_STEPS), _STEPS[-1])
+    step = round_width(first * _MINUTE_MS, last * _MINUTE_MS, MINUTES)
     width = int(step.total_seconds() // 60)
     status = pl.col("status")
 
@@ -437,27 +434,23 @@ def _timeline(minutes: pl.DataFrame | None) -> tuple[timedelta, tuple[Bucket, ..
         requests_where((status >= _CLIENT_ERROR) & (status < _SERVER_ERROR), "client_errors"),
         requests_where(status >= _SERVER_ERROR, "server_errors"),
     )
+    return step, gapless(counted.with_columns(pl.col("step") * width * _MINUTE_MS), step)
+
+
+def gapless(counted: pl.DataFrame, step: timedelta) -> tuple[Bucket, ...]:
+    """Steps of a time line without gaps.
+
+    Args:
+        counted: At least one row with step (ms since 1970) and `Bucket`'s counts, each step at most once.
+        step: Width of a step.
+    """
     rows = {row["step"]: row for row in counted.to_dicts()}
-    empty = dict.fromkeys(("requests", "bytes", "ok", "client_errors", "server_errors", "attacks"), 0)
-    timeline = []
-    for number in range(first // width, last // width + 1):
-        counts = rows.get(number, empty)
-        timeline.append(
-            Bucket(
-                _moment(number * width * _MINUTE_MS) or datetime.min.replace(tzinfo=UTC),
-                *(
-                    counts[name]
-                    for name in ("requests", "bytes", "ok", "client_errors", "server_errors", "attacks")
-                ),
-            )
-        )
-    return step, tuple(timeline)
-
-
-def _steps_between(first: int, last: int, step: timedelta) -> int:
-    width = int(step.total_seconds() // 60)
-    return last // width - first // width + 1
+    empty = dict.fromkeys(_BUCKET_COUNTS, 0)
+    return tuple(
+        Bucket(from_millis(start), *(rows.get(start, empty)[name] for name in _BUCKET_COUNTS))
+        for start in step_starts(min(rows), max(rows), step)
+    )
 
 
 def _moment(millis: int | None) -> datetime | None:
-    return None if millis is None else datetime.fromtimestamp(millis / 1000, UTC)
+    return None if millis is None else from_millis(millis)

@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from dozor.columns.batches import filter_batch
 from dozor.features.traffic.core.errorlog import parse_errorlog
-from dozor.features.traffic.core.filters import Filters
+from dozor.features.traffic.core.filters import expression, time_bounds
 from dozor.features.traffic.core.formats import Format, Kind
 from dozor.features.traffic.core.parse import detect_format, parse
 from dozor.features.traffic.core.summary import TOP, Partial, Summariser, partial_summary
-from dozor.features.traffic.model import Chunk, Summary
+from dozor.features.traffic.model import Chunk, Filters, Summary
 from dozor.features.traffic.ports import Annotate, Spill
 from dozor.kernel.errors import JobError
 from dozor.kernel.i18n import _
@@ -78,7 +78,9 @@ class Pipeline:
         """The format of the log that begins with this chunk."""
         return self.format or detect_format(head.data, self.json_fields)
 
-    def run(self, chunk: Chunk, format_: Format, filters: Filters, seconds: dict[str, float]) -> Run:
+    def run(
+        self, chunk: Chunk, format_: Format, filters: Filters, seconds: dict[str, float], *, source: str = ""
+    ) -> Run:
         """Records (schema `columns.record.RECORD`) that pass the filters, and all rejects.
 
         Args:
@@ -86,6 +88,7 @@ class Pipeline:
             format_: How they are written.
             filters: Which records to keep.
             seconds: Time by stage; what this call took is added.
+            source: Name of the log, which a filter may ask for.
         """
         started = time.perf_counter()
 
@@ -96,11 +99,11 @@ class Pipeline:
             started = now
 
         parsed = parse(chunk.data, format_, offset=chunk.offset, first_line=chunk.first_line)
-        records = _where(parsed.records, [] if (bounds := filters.in_time()) is None else [bounds])
+        records = _where(parsed.records, [] if (bounds := time_bounds(filters)) is None else [bounds])
         took("parse")
         records = self.enrich(records)
         took("enrich")
-        records = _where(self.annotate(records), filters.where)
+        records = _where(self.annotate(records), [expression(one, source=source) for one in filters.where])
         took("detect")
         return Run(records, parsed.rejects, len(parsed.records))
 
@@ -131,7 +134,8 @@ def report(
         pipeline: What to do with their lines.
         spill: Where counts go that pass the budget.
         memory_budget: Bytes for counts of distinct values.
-        filters: Which requests to count; rejects are counted always.
+        filters: Which requests to count, and by their times which lines of error logs; rejects are
+            counted always.
         workers: Chunks worked on at the same time.
         top: Rows of each top list at the most.
         stages: If given, seconds by stage are added to it (summed over threads).
@@ -148,12 +152,12 @@ def report(
             format_ = pipeline.format_of(head)
             summariser.add_source(source.name, format_.name)
             if format_.kind is Kind.ERROR_LOG:
-                _read_errors(chunks, summariser, source.name)
+                _read_errors(chunks, summariser, source.name, filters or Filters())
                 continue
 
             def count(chunk: Chunk, format_: Format = format_, name: str = source.name) -> _Counted:
                 seconds: dict[str, float] = {}
-                run = pipeline.run(chunk, format_, filters or Filters(), seconds)
+                run = pipeline.run(chunk, format_, filters or Filters(), seconds, source=name)
                 began = time.perf_counter()
                 partial = partial_summary(run.records, name)
                 seconds["group"] = time.perf_counter() - began
@@ -187,7 +191,7 @@ def records_in_order(
         )
 
     def run(chunk: Chunk) -> Run:
-        return pipeline.run(chunk, format_, filters or Filters(), {})
+        return pipeline.run(chunk, format_, filters or Filters(), {}, source=source.name)
 
     with ThreadPoolExecutor(workers, "dozor-detect") as pool:
         yield from _in_order(pool, run, chunks, ahead=workers + 1)
@@ -223,10 +227,11 @@ def _where(records: pa.RecordBatch, conditions: Sequence[pl.Expr]) -> pa.RecordB
     return filter_batch(records, keep)
 
 
-def _read_errors(chunks: Iterable[Chunk], summariser: Summariser, name: str) -> None:
+def _read_errors(chunks: Iterable[Chunk], summariser: Summariser, name: str, filters: Filters) -> None:
     for chunk in chunks:
         parsed = parse_errorlog(chunk.data, offset=chunk.offset, first_line=chunk.first_line)
-        summariser.add_errors(parsed.records, name)
+        chosen = _where(parsed.records, [] if (bounds := time_bounds(filters)) is None else [bounds])
+        summariser.add_errors(chosen, name, parsed=len(parsed.records))
         summariser.add_rejects(parsed.rejects, name)
 
 

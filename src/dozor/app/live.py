@@ -1,0 +1,234 @@
+"""The running process: which services there are, in which order, and what is said when they start.
+
+http > store > ingest > demo > console > announcer; they end in reverse order.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+import click
+
+from dozor import __version__
+from dozor.app.api import api_routers
+from dozor.app.ingest import STDIN, Ingest, behind, build_sources, figures, is_address, pace_of, reasons
+from dozor.app.logs import Reload, start_logging
+from dozor.app.pipeline import AUTO, build_pipeline
+from dozor.app.server import Parts, create_app, late_console
+from dozor.app.services import Announcer, ConsoleService, Gate, Readiness, StoreService
+from dozor.app.settings import Settings
+from dozor.app.up import default_data_dir
+from dozor.features.threats.core.rules import load_rules
+from dozor.features.traffic.adapters.checkpoint_sqlite import SqliteCheckpoints
+from dozor.features.traffic.core.formats import find_format
+from dozor.features.traffic.model import RuleFacts
+from dozor.features.traffic.ports import LiveSource, RecordStore, TrafficQueries
+from dozor.infra.folder import owned_folder
+from dozor.infra.memory import Housekeeper
+from dozor.infra.metrics import Metrics
+from dozor.infra.queries import QueryPool
+from dozor.infra.server import Server, bind
+from dozor.infra.supervisor import Ending, Supervisor, signals
+from dozor.kernel.i18n import _, current_language, ngettext
+from dozor.kernel.masking import mask
+
+if TYPE_CHECKING:
+    from dozor.features.traffic.adapters.demo_feed import DemoFeed
+
+DEMO_SUFFIX = "-demo"
+
+_log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, read: Callable[[], Settings], *, demo: bool) -> Ending:
+    """Run every service that the settings ask for until the process is told to stop.
+
+    Args:
+        settings: What is in force.
+        read: Reads the settings anew, for SIGHUP.
+        demo: Whether to make up traffic.
+
+    Raises:
+        DozorError: Something that was asked for cannot be had: the port, the folder, a log file.
+    """
+    traffic = settings.traffic
+    if traffic.log_format != AUTO:
+        find_format(traffic.log_format, traffic.json_fields)
+    with ExitStack() as stack:
+        notes = start_logging(settings)
+        folder = data_folder(settings, demo=demo)
+        feed = demo_feed(folder) if demo else None
+        sources = build_sources(settings.traffic, folder, [feed.access, feed.error] if feed else [])
+        listening = bind(settings.host, settings.port)
+        stack.callback(listening.close)
+        stack.enter_context(owned_folder(folder))
+        services = compose(settings, folder, sources, listening)
+        if feed is not None:
+            services.supervisor.add(feed)
+        introduce(settings, services.port, folder, [source.name for source in sources], demo=demo)
+        for note in notes:
+            say(note)
+        with signals(services.supervisor, reload=Reload(settings, read, say)):
+            return await services.supervisor.run()
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The services of the process, ready to run."""
+
+    supervisor: Supervisor
+    port: int
+
+
+def compose(
+    settings: Settings, folder: Path, sources: Sequence[LiveSource], listening: socket.socket
+) -> Composed:
+    """Make every service but the demo, and let them know each other."""
+    port = listening.getsockname()[1]
+    supervisor = Supervisor(grace=settings.shutdown_grace_s)
+    gate = Gate()
+    ingest = Ingest(
+        sources,
+        lambda: (build_pipeline(settings), SqliteCheckpoints(folder / checkpoints_name(settings))),
+        cast("RecordStore", gate),
+        gate.opened,
+        pace_of(settings.traffic),
+    )
+    # What the gate stands for changes, so it is looked up at each call.
+    readiness = Readiness(lambda: gate.check(), lambda: reasons(ingest.status()))  # noqa: PLW0108 - see above
+    metrics = Metrics()
+    metrics.ask(figures(ingest, lambda: supervisor.statuses))
+    console = late_console()
+    pool = QueryPool()
+    app = create_app(
+        Parts(
+            port=port,
+            reasons=readiness.reasons,
+            statuses=lambda: supervisor.statuses,
+            metrics=metrics,
+            routers=api_routers(cast("TrafficQueries", gate), ingest.status, pool),
+            console=console,
+        )
+    )
+    supervisor.add(Server(app, listening), essential=True)
+    store = StoreService(gate, lambda: open_store(settings, folder), before_close=pool.close)
+    supervisor.add(store, essential=True)
+    supervisor.add(ingest, essential=True)
+    supervisor.add(ConsoleService(console, lambda: build_console(port)))
+    supervisor.add(Housekeeper())
+    supervisor.add(Announcer(readiness.reasons, lambda: behind(ingest.status()), say))
+    return Composed(supervisor, port)
+
+
+def open_store(settings: Settings, folder: Path) -> Any:
+    """The store of the settings: a ClickHouse server, or the engine in this process."""
+    from dozor.features.traffic.adapters import store_clickhouse
+
+    traffic = settings.traffic
+    return store_clickhouse.open_store(
+        folder=folder / "events",
+        url=traffic.clickhouse_url,
+        user=traffic.clickhouse_user,
+        password=traffic.clickhouse_password.get_secret_value(),
+        retention_days=traffic.retention_days,
+        rule_facts=rule_facts(settings),
+    )
+
+
+def rule_facts(settings: Settings) -> Mapping[str, RuleFacts]:
+    """What traffic tells of the rules that are in force."""
+    rules = load_rules(settings.threats.extra_rules_dir, settings.threats.disabled_rules).rules
+    return {rule.id: RuleFacts(rule.attack_class.value, rule.severity) for rule in rules}
+
+
+def checkpoints_name(settings: Settings) -> str:
+    """The file of the checkpoints: they belong to one store, and another one begins anew."""
+    url = settings.traffic.clickhouse_url
+    if url is None:
+        return "checkpoints.sqlite"
+    place = urlsplit(url)
+    named = f"{place.hostname}:{place.port}{place.path}"
+    return f"checkpoints-{hashlib.blake2b(named.encode(), digest_size=6).hexdigest()}.sqlite"
+
+
+def demo_feed(folder: Path) -> DemoFeed:
+    """Made-up traffic below the data folder."""
+    from dozor.app.commands import attack_samples
+    from dozor.features.traffic.adapters.demo_feed import DemoFeed
+
+    return DemoFeed(folder / "demo", attack_samples)
+
+
+def data_folder(settings: Settings, *, demo: bool) -> Path:
+    """Where state is kept; made-up traffic is kept apart unless a folder was named."""
+    if settings.data_dir is not None:
+        return settings.data_dir
+    folder = default_data_dir()
+    return folder.with_name(folder.name + DEMO_SUFFIX) if demo else folder
+
+
+def build_console(port: int) -> Any:
+    """Load the console, with what its pages would load at the first visit."""
+    from importlib import import_module
+
+    from dozor.console.serve import Console
+
+    _log_as_others_do()
+    console = Console(f"http://127.0.0.1:{port}", language=current_language())
+    for name in ("altair", "polars"):
+        import_module(name)
+    return console
+
+
+def _log_as_others_do() -> None:
+    """Let Streamlit's loggers, and those of Uvicorn that it takes over, log where all others do."""
+    from streamlit import logger as streamlit_logger
+
+    def set_up(logger: logging.Logger) -> None:
+        if (own := getattr(logger, "streamlit_console_handler", None)) is not None:
+            logger.removeHandler(own)
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+        if logger.name == "uvicorn.access":  # our own requests are figures, not lines
+            logger.propagate = False
+
+    streamlit_logger.setup_formatter = set_up  # it is called for each logger, now and later
+    streamlit_logger.update_formatter()
+
+
+def say(text: str) -> None:
+    """Tell the operator something, at once even when the output is a pipe."""
+    click.echo(text)
+
+
+def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[str], *, demo: bool) -> None:
+    """Say where everything is and how it ends."""
+    say(_("Dozor {version} is starting.").format(version=__version__))
+    named = [name if demo else _with_note(name) for name in sources]
+    days = settings.traffic.retention_days
+    for title, lines in (
+        (_("console"), [f"http://127.0.0.1:{port}"]),
+        (_("sources"), named or [_("none; name a log with --log, or look around with --demo")]),
+        (_("data"), [str(folder)]),
+        (_("events"), [mask(settings.traffic.clickhouse_url)] if settings.traffic.clickhouse_url else []),
+        (_("kept for"), [ngettext("{count} day", "{count} days", days).format(count=days)]),
+        (_("to stop"), [_("Ctrl-C finishes what is under way; twice ends at once")]),
+    ):
+        for place, text in enumerate(lines):
+            say(f"  {'' if place else title:<12}{text}")
+
+
+def _with_note(name: str) -> str:
+    path = Path(name)
+    if name == STDIN or is_address(name) or glob.has_magic(name) or path.exists():
+        return name
+    return _("{name} (does not exist yet; it is waited for)").format(name=name)

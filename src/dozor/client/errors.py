@@ -1,0 +1,92 @@
+"""Failures of a call, sorted by what the caller should do.
+
+ApiError          every failure of a call; `problem` holds what the server said
+  BadRequest      the parameters are wrong: change them (400, 405, 422)
+  Unauthorized    nobody is signed in (401)
+  Forbidden       who is signed in may not do this (403)
+  NotFound        there is no such thing (404)
+  Cancelled       the query was called off (409)
+  Unavailable     no answer for now: wait `retry_after` seconds and try again (429, 503, no connection)
+  ServerError     a bug or an answer that is none; `problem.id` names it in the server's log (the rest)
+"""
+
+from __future__ import annotations
+
+from dozor.kernel.errors import DozorError
+from dozor.wire.problem import Problem
+
+
+class ApiError(DozorError):
+    """A call failed.
+
+    Args:
+        message: What failed and why, one line, in the reader's language.
+        hint: What the reader can do about it.
+        problem: What the server said; None when it said nothing that could be read.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", problem: Problem | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which to try again, if the server said so."""
+        return self.problem.retry_after if self.problem else None
+
+
+class BadRequest(ApiError):  # noqa: N818 - a status by its name, as the others below
+    """The parameters are wrong; `problem.errors` names them."""
+
+
+class Unauthorized(ApiError):  # noqa: N818
+    """Nobody is signed in."""
+
+
+class Forbidden(ApiError):  # noqa: N818
+    """Who is signed in may not do this."""
+
+
+class NotFound(ApiError):  # noqa: N818
+    """There is no such thing."""
+
+
+class Cancelled(ApiError):  # noqa: N818
+    """The query was called off, by whoever knew its id."""
+
+
+class Unavailable(ApiError):  # noqa: N818
+    """No answer for now: the server is away or busy, or its store is."""
+
+
+class ServerError(ApiError):
+    """The server failed in a way that it did not foresee."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    405: BadRequest,
+    409: Cancelled,
+    422: BadRequest,
+    429: Unavailable,
+    503: Unavailable,
+}
+
+
+def error_of(status: int, problem: Problem | None, fallback: str) -> ApiError:
+    """The exception for an answer.
+
+    Args:
+        status: The HTTP status, 400 or more.
+        problem: What the server said, if it could be read.
+        fallback: What to say when it could not.
+    """
+    kind = _BY_STATUS.get(status, ServerError)
+    if problem is None:
+        return kind(fallback)
+    if problem.type == "urn:dozor:problem:query-id-taken":
+        kind = BadRequest
+    return kind(problem.detail, hint=problem.hint, problem=problem)

@@ -1,0 +1,260 @@
+"""Keeps deliveries exactly once and answers the questions about them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dozor.features.traffic.adapters.store_clickhouse import errors, lists, rows, steps
+from dozor.features.traffic.adapters.store_clickhouse.asking import Asking
+from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
+from dozor.features.traffic.adapters.store_clickhouse.lines import read_batches, read_line, read_lines
+from dozor.features.traffic.adapters.store_clickhouse.schema import migrate
+from dozor.features.traffic.adapters.store_clickhouse.summary import summarise
+from dozor.features.traffic.core.steps import from_millis
+from dozor.features.traffic.core.summary import TOP
+from dozor.features.traffic.model import (
+    Coverage,
+    Delivery,
+    Dimension,
+    ErrorGroup,
+    Filters,
+    FindingRow,
+    Measure,
+    Page,
+    Reject,
+    RuleFacts,
+    Split,
+    Summary,
+    Timeline,
+    TopList,
+)
+from dozor.features.traffic.ports import Watch
+from dozor.infra.clickhouse import ClickHouse, open_clickhouse
+from dozor.kernel.errors import UnavailableError
+
+_HASH_BITS = 20
+
+
+def open_store(
+    *,
+    folder: Path | None = None,
+    url: str | None = None,
+    user: str = "default",
+    password: str = "",
+    database: str | None = None,
+    retention_days: int | None = None,
+    rule_facts: Mapping[str, RuleFacts] | None = None,
+) -> ClickHouseStore:
+    """Open the store; close it when done.
+
+    Args:
+        folder: Where the embedded engine keeps its files; this process owns it until `close`.
+        url: Address of a ClickHouse server; when it is given, `folder` is not used.
+        user: Name at the server.
+        password: Of that user.
+        database: Name of the database; None takes that of the URL, else `dozor`.
+        retention_days: How long rows are kept; None keeps them for ever.
+        rule_facts: What is known of the rules, by id, for findings.
+
+    Raises:
+        SettingsError: The URL is none, or the server refuses the user.
+        JobError: Another process owns the folder, or it cannot be used.
+    """
+    clickhouse = open_clickhouse(folder=folder, url=url, user=user, password=password, database=database)
+    store = ClickHouseStore(clickhouse, retention_days=retention_days, rule_facts=rule_facts)
+    try:
+        store.prepare()
+    except UnavailableError:
+        if clickhouse.embedded:
+            store.close()
+            raise
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+class ClickHouseStore:
+    """A `RecordStore` and `TrafficQueries`; safe for several threads.
+
+    Args:
+        clickhouse: The database; it is closed with the store.
+        retention_days: How long rows are kept; None keeps them for ever.
+        rule_facts: What is known of the rules, by id, for findings.
+    """
+
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        *,
+        retention_days: int | None = None,
+        rule_facts: Mapping[str, RuleFacts] | None = None,
+    ) -> None:
+        self._clickhouse_raw = clickhouse
+        self._retention_days = retention_days
+        self._rule_facts = rule_facts or {}
+        self._guard = threading.Lock()
+        self._ready = False
+        self._last_batch = 0
+        self._formats: dict[str, str] = {}
+
+    def prepare(self) -> None:
+        """Bring the tables up to date, once; every other call does so by itself.
+
+        Raises:
+            UnavailableError: The store does not answer for now.
+        """
+        with self._guard:
+            if not self._ready:
+                migrate(self._clickhouse_raw, retention_days=self._retention_days)
+                self._ready = True
+
+    def close(self) -> None:
+        """Let go of the folder or the server."""
+        self._clickhouse_raw.close()
+
+    @property
+    def _clickhouse(self) -> ClickHouse:
+        if not self._ready:
+            self.prepare()
+        return self._clickhouse_raw
+
+    def check(self) -> None:
+        """Tell whether it takes writes at this moment, by writing."""
+        self._clickhouse.command("INSERT INTO sources SELECT '', '', now64(3) WHERE 0")
+
+    def insert(self, delivery: Delivery) -> None:
+        """Keep a delivery exactly once, by its token, its three tables each."""
+        clickhouse = self._clickhouse
+        self._note_format(delivery)
+        batch = self._next_batch(delivery.token)
+        source, token = delivery.source, delivery.token
+        if delivery.records is not None and len(delivery.records):
+            clickhouse.insert("requests", rows.request_rows(delivery.records, source, batch), token=token)
+        if delivery.errors is not None and len(delivery.errors):
+            clickhouse.insert("errors", rows.error_rows(delivery.errors, source, batch), token=token)
+        if delivery.rejects is not None and len(delivery.rejects):
+            seen = time.time_ns() // 1_000_000
+            clickhouse.insert("rejects", rows.reject_rows(delivery.rejects, source, batch, seen), token=token)
+
+    def _note_format(self, delivery: Delivery) -> None:
+        """Remember how a source is written, when that is news."""
+        if not delivery.format or self._formats.get(delivery.source) == delivery.format:
+            return
+        self._clickhouse.command(
+            "INSERT INTO sources SELECT {source:String}, {format:String}, now64(3)",
+            {"source": delivery.source, "format": delivery.format},
+        )
+        self._formats[delivery.source] = delivery.format
+
+    def _next_batch(self, token: str) -> int:
+        """A number for an insert: greater than all before it, and unlike those of other processes."""
+        told = hashlib.blake2b(token.encode(), digest_size=8).digest()
+        number = (time.time_ns() // 1_000_000 << _HASH_BITS) | int.from_bytes(told) % (1 << _HASH_BITS)
+        with self._guard:
+            self._last_batch = max(self._last_batch + 1, number)
+            return self._last_batch
+
+    def coverage(self) -> Coverage:
+        """Tell what there is."""
+        asking, where = Asking(self._clickhouse), Where()
+        found = asking.row(
+            "SELECT count() AS requests, min(ts) AS first, max(ts) AS last, "
+            "(SELECT count() FROM rejects) AS rejected, (SELECT count() FROM errors) AS errors FROM requests",
+            where,
+        )
+        if not found["requests"]:
+            found["first"] = found["last"] = None
+        return Coverage(**found)
+
+    def summary(self, scope: Filters, *, top: int = TOP, watch: Watch | None = None) -> Summary:
+        """What `dozor report` says of the same lines."""
+        return summarise(self._clickhouse, scope, top=top, watch=watch)
+
+    def timeline(
+        self,
+        scope: Filters,
+        *,
+        step: timedelta | None = None,
+        split: Split = Split.NONE,
+        watch: Watch | None = None,
+    ) -> Timeline:
+        """Requests over time."""
+        return steps.timeline(Asking(self._clickhouse, watch, 2), scope, step=step, split=split)
+
+    def top(
+        self,
+        scope: Filters,
+        dimension: Dimension,
+        *,
+        measure: Measure = Measure.REQUESTS,
+        limit: int = 10,
+        watch: Watch | None = None,
+    ) -> TopList:
+        """The values with the most of a measure."""
+        return lists.top(Asking(self._clickhouse, watch, 3), scope, dimension, measure=measure, limit=limit)
+
+    def findings(
+        self, scope: Filters, *, limit: int = 100, watch: Watch | None = None
+    ) -> tuple[FindingRow, ...]:
+        """Attacks by client and class."""
+        asking = Asking(self._clickhouse, watch, 2)
+        return lists.findings(asking, scope, limit=limit, rule_facts=self._rule_facts)
+
+    def lines(
+        self, scope: Filters, *, limit: int = 100, cursor: str | None = None, watch: Watch | None = None
+    ) -> Page[dict[str, Any]]:
+        """Requests, the newest first."""
+        return read_lines(Asking(self._clickhouse, watch), scope, limit=limit, cursor=cursor)
+
+    def line(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - the field's name
+        """One request by its id; None when it is gone."""
+        return read_line(Asking(self._clickhouse), id)
+
+    def batches(self, scope: Filters, *, watch: Watch | None = None) -> Iterator[pa.RecordBatch]:
+        """All requests in scope, oldest first."""
+        return read_batches(self._clickhouse, scope, watch=watch)
+
+    def error_groups(
+        self, since: datetime | None, until: datetime | None, *, level: str | None = None, limit: int = 100
+    ) -> tuple[ErrorGroup, ...]:
+        """Messages of error logs, most frequent first."""
+        return errors.groups(Asking(self._clickhouse), since, until, level=level, limit=limit)
+
+    def error_timeline(
+        self, since: datetime | None, until: datetime | None, *, step: timedelta | None = None
+    ) -> Timeline:
+        """Lines of error logs over time, a series by level."""
+        return errors.timeline(Asking(self._clickhouse), since, until, step=step)
+
+    def error_lines(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        *,
+        level: str | None = None,
+        message: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[dict[str, Any]]:
+        """Lines of error logs, newest first."""
+        return errors.lines(
+            Asking(self._clickhouse), since, until, level=level, message=message, limit=limit, cursor=cursor
+        )
+
+    def rejects(self, *, limit: int = 100) -> tuple[Reject, ...]:
+        """The latest lines that were no requests."""
+        found = Asking(self._clickhouse).rows(
+            "SELECT source, line, reason, raw FROM rejects "
+            f"ORDER BY seen DESC, batch DESC, row DESC LIMIT {limit:d}",
+            Where(),
+        )
+        return tuple(Reject(**row) for row in found)

@@ -1,0 +1,289 @@
+"""The report over what is stored: the same numbers as `core.summary` makes of the same lines."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from dozor.columns.record import ATTACK_SCORE
+from dozor.features.traffic.adapters.store_clickhouse.asking import Asking, Row
+from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
+from dozor.features.traffic.core.steps import MINUTES, from_millis, round_width, to_millis
+from dozor.features.traffic.core.summary import EXAMPLE_CHARS, MIN_TIMED, TOP, gapless
+from dozor.features.traffic.model import (
+    Attacker,
+    AttackRow,
+    Bucket,
+    ErrorRow,
+    Filters,
+    Reject,
+    Source,
+    Summary,
+    TopRow,
+)
+from dozor.features.traffic.ports import Watch
+from dozor.infra.clickhouse import ClickHouse
+
+ATTACK: Final = f"score >= {ATTACK_SCORE}"
+ORDER: Final = "(-r.score, r.batch, r.row)"
+"""The strongest line first, of equal ones the first of the log."""
+
+_STATEMENTS: Final = 20
+_SCOPED: Final = (
+    ("requests", "requests", ""),
+    ("hits", "requests", "notEmpty(classes)"),
+    ("attacks", "requests", f"notEmpty(classes) AND {ATTACK}"),
+    ("errors", "errors", ""),
+)
+_COUNTS: Final = "count() AS requests, sum(bytes) AS bytes, countIf(status >= 400) AS errors"
+_TIMED: Final = "sum(toFloat64(request_time)) AS seconds, count(request_time) AS timed"
+
+
+def summarise(
+    clickhouse: ClickHouse, scope: Filters, *, top: int = TOP, watch: Watch | None = None
+) -> Summary:
+    """Answer `TrafficQueries.summary`."""
+    return _Summary(clickhouse, scope, top, watch).result()
+
+
+class _Summary:
+    def __init__(self, clickhouse: ClickHouse, scope: Filters, top: int, watch: Watch | None) -> None:
+        self._scope = scope
+        self._top = top
+        self._asking = Asking(clickhouse, watch, _STATEMENTS)
+
+    def result(self) -> Summary:
+        started = time.perf_counter()
+        totals = self._row(
+            "SELECT count() AS requests, sum(bytes) AS bytes, countIf(is_bot) AS bots, min(ts) AS first, "
+            f"max(ts) AS last, countIf({ATTACK}) AS attacks FROM {{requests}}"
+        )
+        first, last = (totals["first"], totals["last"]) if totals["requests"] else (None, None)
+        width = MINUTES[0]
+        if first is not None and last is not None:
+            width = round_width(to_millis(first), to_millis(last), MINUTES)
+        paths = self._paths()
+        clients, unique = self._clients()
+        classes = self._classes()
+        reasons = self._all(
+            "SELECT reason, count() AS count FROM rejects GROUP BY reason ORDER BY count DESC, reason"
+        )
+        return Summary(
+            requests=totals["requests"],
+            rejected=sum(row["count"] for row in reasons),
+            unique_clients=unique,
+            bytes=totals["bytes"],
+            first=first,
+            last=last,
+            status=self._status(),
+            methods={row.value: row.requests for row in self._list("method")},
+            bots=totals["bots"],
+            top_paths=paths[0],
+            top_clients=clients,
+            top_countries=self._list("country"),
+            top_agents=self._list("ua_family"),
+            top_referers=self._list("referer"),
+            top_hosts=self._list("host"),
+            error_paths=paths[1],
+            slow_paths=paths[2],
+            attacks=tuple(
+                AttackRow(row["class"], row["requests"], row["clients"]) for row in classes if row["attack"]
+            ),
+            weak_signs=tuple(
+                AttackRow(row["class"], row["requests"], row["clients"])
+                for row in classes
+                if not row["attack"]
+            ),
+            attackers=self._attackers(),
+            attack_requests=totals["attacks"],
+            timeline=self._timeline(width) if first else (),
+            step=width,
+            reject_reasons={row["reason"]: row["count"] for row in reasons},
+            reject_examples=self._reject_examples(),
+            sources=self._sources(),
+            errors=self._errors(),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _rows(self, sql: str, where: Where | None = None) -> list[Row]:
+        """Ask about the scope: `{requests}`, `{hits}` and `{errors}` stand for the rows in it."""
+        where = where or Where(self._scope)
+        for name, table, also in _SCOPED:
+            sql = sql.replace(f"{{{name}}}", where.of(table, also))
+        return self._asking.rows(sql, where)
+
+    def _row(self, sql: str) -> Row:
+        return self._rows(sql)[0]
+
+    def _all(self, sql: str) -> list[Row]:
+        return self._rows(sql, Where())
+
+    def _list(self, column: str) -> tuple[TopRow, ...]:
+        rows = self._rows(
+            f"SELECT {column} AS value, {_COUNTS} FROM {{requests}} GROUP BY value "
+            f"ORDER BY requests DESC, value LIMIT {self._top:d}"
+        )
+        return tuple(TopRow(**row) for row in rows)
+
+    def _paths(self) -> tuple[tuple[TopRow, ...], ...]:
+        """Most requests, most errors, slowest: three lists from one walk over the paths."""
+        row = "(value, requests, bytes, errors, mean)"
+        found = self._row(
+            f"SELECT {first_rows(self._top, 'requests', row)} AS most, "
+            f"{first_rows(self._top, 'errors', row, 'errors > 0')} AS failing, "
+            f"{first_rows(self._top, 'mean', row, f'timed >= {MIN_TIMED} AND mean > 0')} AS slow FROM ("
+            f"SELECT path AS value, {_COUNTS}, {_TIMED}, ifNull(seconds, 0) / timed AS mean "
+            "FROM {requests} GROUP BY value)"
+        )
+        return tuple(tuple(_top_row(item) for item in found[name]) for name in ("most", "failing", "slow"))
+
+    def _clients(self) -> tuple[tuple[TopRow, ...], int]:
+        found = self._row(
+            f"SELECT {first_rows(self._top, 'requests', '(value, requests, bytes, errors)')} AS most, "
+            "count() AS unique "
+            f"FROM (SELECT client AS value, {_COUNTS} FROM {{requests}} GROUP BY value)"
+        )
+        return tuple(_top_row(item) for item in found["most"]), found["unique"]
+
+    def _status(self) -> dict[str, int]:
+        rows = self._rows(
+            "SELECT status, count() AS requests FROM {requests} GROUP BY status ORDER BY status"
+        )
+        return {f"{row['status']:03d}": row["requests"] for row in rows}
+
+    def _classes(self) -> list[Row]:
+        return self._rows(
+            f"SELECT arrayJoin(classes) AS class, {ATTACK} AS attack, count() AS requests, "
+            "uniqExact(client) AS clients FROM {hits} "
+            "GROUP BY class, attack ORDER BY requests DESC, class"
+        )
+
+    def _attackers(self) -> tuple[Attacker, ...]:
+        rows = self._rows(
+            "SELECT r.client AS client, argMin(r.country, (r.batch, r.row)) AS country, count() AS attacks, min(r.ts) AS first, "
+            "max(r.ts) AS last, arraySort(groupUniqArrayArray(r.classes)) AS classes, max(r.score) AS score, "
+            f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM {{attacks}} GROUP BY r.client "
+            f"ORDER BY attacks DESC, score DESC, client LIMIT {self._top:d}"
+        )
+        if not rows:
+            return ()
+        where = Where(self._scope)
+        names = where.bind("Array(String)", [row["client"] for row in rows])
+        where.add(f"client IN {names}")
+        asked = self._rows("SELECT client, count() AS requests FROM {requests} GROUP BY client", where)
+        requests = {row["client"]: row["requests"] for row in asked}
+        examples = strongest(self._asking, [place_of(row["place"]) for row in rows])
+        return tuple(
+            _attacker(row, requests[row["client"]], examples[place_of(row["place"])]) for row in rows
+        )
+
+    def _timeline(self, width: Any) -> tuple[Bucket, ...]:
+        size = int(width.total_seconds() * 1000)
+        rows = self._rows(
+            f"SELECT intDiv(toUnixTimestamp64Milli(ts) - positiveModulo(toUnixTimestamp64Milli(ts), {size}), {size}) * {size} AS step, "
+            "count() AS requests, sum(bytes) AS bytes, countIf(status < 400) AS ok, "
+            "countIf(status >= 400 AND status < 500) AS client_errors, countIf(status >= 500) AS server_errors, "
+            f"countIf({ATTACK}) AS attacks FROM {{requests}} GROUP BY step"
+        )
+        return gapless(pl.DataFrame(rows), width)
+
+    def _reject_examples(self) -> tuple[Reject, ...]:
+        rows = self._all(f"SELECT source, line, reason, raw FROM rejects ORDER BY batch, row LIMIT {TOP}")
+        return tuple(Reject(**row) for row in rows)
+
+    def _sources(self) -> tuple[Source, ...]:
+        """Sources with requests in scope, messages in its time, or rejects."""
+        counted = self._rows("SELECT source, count() AS count FROM {requests} GROUP BY source")
+        parsed = self._all(
+            "SELECT source, count() AS count FROM requests GROUP BY source "
+            "UNION ALL SELECT source, count() AS count FROM errors GROUP BY source"
+        )
+        errors = Where()
+        errors.between("ts", self._scope.since, self._scope.until)
+        messages = self._rows("SELECT source, count() AS count FROM {errors} GROUP BY source", errors)
+        rejected = self._all("SELECT source, count() AS count FROM rejects GROUP BY source")
+        formats = self._all("SELECT source, format FROM sources FINAL")
+        named = {row["source"]: row["format"] for row in formats}
+        requests, read, told, bad = (_counts(rows) for rows in (counted, parsed, messages, rejected))
+        return tuple(
+            Source(
+                name,
+                named.get(name, ""),
+                requests.get(name, 0),
+                bad.get(name, 0),
+                read.get(name, 0),
+            )
+            for name in sorted({*requests, *told, *bad})
+        )
+
+    def _errors(self) -> tuple[ErrorRow, ...]:
+        where = Where()
+        where.between("ts", self._scope.since, self._scope.until)
+        rows = self._rows(
+            "SELECT level, folded AS message, count() AS count, min(ts) AS first, max(ts) AS last FROM {errors} "
+            f"GROUP BY level, message ORDER BY count DESC, level, message LIMIT {self._top:d}",
+            where,
+        )
+        return tuple(ErrorRow(**row) for row in rows)
+
+
+def _counts(rows: Sequence[Row]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row["source"]] += row["count"]
+    return counts
+
+
+def strongest(asking: Asking, places: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int, int], Row]:
+    """Line and evidence of the rows at these places (ts in ms, batch, row), read by the primary key alone."""
+    if not places:
+        return {}
+    where = Where()
+    bound = where.bind("Array(Tuple(Int64, Int64, UInt32))", list(places))
+    times = where.bind("Array(Int64)", sorted({place[0] for place in places}))
+    rows = asking.rows(
+        "SELECT toUnixTimestamp64Milli(ts) AS ms, batch, row, "
+        f"substringUTF8(raw, 1, {EXAMPLE_CHARS}) AS example, evidence FROM requests "
+        f"WHERE ts IN (SELECT fromUnixTimestamp64Milli(arrayJoin({times}), 'UTC')) "
+        f"AND (toUnixTimestamp64Milli(ts), batch, row) IN {bound}",
+        where,
+    )
+    return {(row["ms"], row["batch"], row["row"]): row for row in rows}
+
+
+def first_rows(count: int, measure: str, row: str, condition: str = "1") -> str:
+    """SQL for the first rows by a measure, equal ones by value."""
+    return f"arrayMap(item -> item.3, groupArraySortedIf({count:d})((-{measure}, value, {row}), {condition}))"
+
+
+def place_of(value: Any) -> tuple[int, int, int]:
+    ts, batch, row = value.values() if isinstance(value, dict) else value
+    return to_millis(ts), batch, row
+
+
+def _top_row(item: Any) -> TopRow:
+    value, requests, bytes_, errors, *mean = item.values()
+    seconds = mean[0] if mean and mean[0] == mean[0] else None
+    return TopRow(value, requests, bytes_, errors, seconds)
+
+
+def _attacker(row: Row, requests: int, example: Row) -> Attacker:
+    best = (example["evidence"] or [{"decoded": "", "matched": "", "rule": ""}])[0]
+    return Attacker(
+        client=row["client"],
+        country=row["country"],
+        requests=requests,
+        attacks=row["attacks"],
+        classes=tuple(row["classes"]),
+        score=float(row["score"]),
+        first=row["first"],
+        last=row["last"],
+        example=example["example"],
+        decoded=best["decoded"][:EXAMPLE_CHARS],
+        matched=best["matched"][:EXAMPLE_CHARS],
+        rule=best["rule"],
+    )

@@ -1,0 +1,62 @@
+"""Gives memory that a burst of work took back to the system; the default is to keep it for the next burst.
+
+Three allocators are at work: glibc's for Python and Arrow, Polars' jemalloc, and ClickHouse's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import sys
+from contextlib import suppress
+
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
+_ARENAS = 2
+_ENVIRONMENT = {
+    # Arrow takes mimalloc by default, which keeps what it has; glibc's is told below what to keep.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:1000,muzzy_decay_ms:0",
+}
+
+
+def prefer_small() -> None:
+    """Set up the allocators for a process that mostly waits; call it before Arrow or Polars are imported.
+
+    A thread has an arena of its own by default, and each keeps its largest size ever.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(AttributeError, OSError):  # another libc has no such knob and no such need
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+
+
+def give_back() -> None:
+    """Return free pages to the system; takes some milliseconds, and may be called in any thread."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class Housekeeper:
+    """Gives memory back now and then; a service.
+
+    Args:
+        every: Seconds between two times.
+    """
+
+    name = "housekeeper"
+
+    def __init__(self, *, every: float = 20.0) -> None:
+        self._every = every
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do so until `stop`."""
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._every)
+                return
+            await asyncio.to_thread(give_back)
