@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from dozor.columns.record import ATTACK_SCORE
 from dozor.features.threats.adapters.hyperscan import HyperscanScanner
-from dozor.features.threats.core.rules import expressions, load_rules
+from dozor.features.threats.core.rules import load_rules
 from dozor.features.threats.service import Detector
 
 CORPUS = "attacks-dev.jsonl.gz"
@@ -43,7 +43,7 @@ def run(data_dir: Path) -> None:
         print(f"Detection is not measured: {data_dir / CORPUS} is absent.")
         return
     rules = load_rules()
-    detector = Detector(rules, HyperscanScanner(expressions(rules).texts))
+    detector = Detector(rules, HyperscanScanner)
     _print_corpus(detector, data_dir / CORPUS)
     if (data_dir / REAL_LOG).exists():
         _print_real_log(detector, data_dir / REAL_LOG)

@@ -24,8 +24,31 @@ PAD = 96
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
 
-_INLINE = 12  # an Arrow view holds values of up to 12 bytes by itself
+_WORD = np.dtype("<u8")
+_WORD_BYTES = 8
+_HALF = np.uint64(32)
+_LOW_BYTES = np.array([(1 << 8 * count) - 1 for count in range(_WORD_BYTES + 1)], _WORD)
+"""By count: a word of which only so many bytes are set, the first ones."""
+
+_PREFIX = 4  # bytes of a value that Arrow keeps in the first word of its view
+_INLINE = 12  # a view holds values of up to 12 bytes by itself
+_LONGEST_INTEGER = 18
+
+
+def _repeated(byte: int) -> np.uint64:
+    return np.uint64(int.from_bytes(bytes((byte,)) * _WORD_BYTES, "little"))
+
+
+_ZEROS, _SIXES = _repeated(ord("0")), _repeated(6)
+_HIGH_NIBBLES, _LOW_NIBBLES = _repeated(0xF0), _repeated(0x0F)
+_JOINS = tuple(
+    (np.uint64(10**digits), np.uint64(8 * digits), np.uint64(keep))
+    for digits, keep in ((1, 0x00FF00FF00FF00FF), (2, 0x0000FFFF0000FFFF), (4, 0x00000000FFFFFFFF))
+)
+_DOT = ord(".")
+_SHORTEST_TIME = len("0.000")
 _DASH = ord("-")
 _ZERO = ord("0")
 _NINE = 9
@@ -56,6 +79,12 @@ class Buffer:
     def arrow(self) -> pa.Buffer:
         """The same memory as an Arrow buffer."""
         return pa.py_buffer(self.data)
+
+    def words(self, starts: Ints) -> Words:
+        """Gather the 8 bytes from each start as one number, the first byte lowest: uint64, shape (n,)."""
+        overlapping = np.ndarray(self.size + PAD - 7, _WORD, self.data, strides=(1,))
+        gathered: Words = overlapping[starts]
+        return gathered
 
     def windows(self, starts: Ints, width: int) -> Bytes:
         """Gather `width` bytes from each start: uint8, shape (n, width); `width` <= PAD.
@@ -112,63 +141,137 @@ class Spans:
             window = window * (np.arange(width) < self.length[:, None])
         return window
 
-    def is_dash(self) -> Bools:
-        """Where the value is a lone `-`, a log's word for missing."""
-        dash: Bools = (self.length == 1) & (self.buffer.data[self.start] == _DASH)
-        return dash
+    def dashes(self) -> Ints:
+        """Rows where the value is a lone `-`, a log's word for missing."""
+        single = np.flatnonzero(self.length == 1)
+        dashes: Ints = single[self.buffer.data[self.start[single]] == _DASH]
+        return dashes
 
     def without_dashes(self) -> Spans:
         """The same with lone `-` made empty."""
-        return Spans(self.buffer, self.start, np.where(self.is_dash(), 0, self.length))
+        dashes = self.dashes()
+        if not len(dashes):
+            return self
+        length = self.length.copy()
+        length[dashes] = 0
+        return Spans(self.buffer, self.start, length)
 
 
 _NOTHING = Buffer.of(b"")
 
 
+def as_views(spans: Spans) -> Words:
+    """The values as Arrow's string views into their buffer: uint64, shape (n, 2).
+
+    Source: Arrow columnar format, "Variable-size Binary View Layout". The first word holds the length
+    and 4 bytes of text; the second 8 more of a short value, or number (0) and offset of the buffer.
+    """
+    views = np.zeros((len(spans), 2), _WORD)
+    longest = int(spans.length.max()) if len(spans) else 0
+    if not longest:
+        return views
+    start, length = spans.start, spans.length
+    shortest = int(length.min())
+    head = spans.buffer.words(start)
+    if shortest < _PREFIX:
+        head &= _LOW_BYTES[np.minimum(length, _PREFIX)]
+    head <<= _HALF  # also drops what follows the prefix
+    head |= length.view(_WORD)
+    views[:, 0] = head
+    if longest <= _INLINE:
+        if longest > _PREFIX:
+            views[:, 1] = _tails(spans)
+        return views
+    views[:, 1] = start.view(_WORD) << _HALF
+    if shortest <= _INLINE:
+        rows = np.flatnonzero(length <= _INLINE)
+        views[rows, 1] = _tails(spans.take(rows))
+    return views
+
+
+def _tails(spans: Spans) -> Words:
+    """Bytes 4 to 12 of short values, zero beyond their ends."""
+    return spans.buffer.words(spans.start + _PREFIX) & _LOW_BYTES[np.maximum(spans.length - _PREFIX, 0)]
+
+
+def from_views(views: Words, buffer: Buffer) -> pa.Array:
+    """The views of `as_views` as a `string_view` array; bytes must be valid UTF-8."""
+    return pa.Array.from_buffers(pa.string_view(), len(views), [None, pa.py_buffer(views), buffer.arrow])
+
+
 def as_text(spans: Spans) -> pa.Array:
     """The values as a `string_view` array that points into the buffer; bytes must be valid UTF-8."""
-    n = len(spans)
-    views = np.zeros((n, 4), np.int32)
-    if n and int(spans.length.max()) > 0:
-        start, length = spans.start, spans.length
-        views[:, 0] = length
-        short = length <= _INLINE
-        if short.all():
-            views.view(np.uint8)[:, 4:16] = spans.first_bytes(_INLINE)
-        else:
-            views[:, 1] = spans.buffer.windows(start, 4).view(np.int32)[:, 0]
-            views[:, 3] = start
-            rows = np.flatnonzero(short)
-            views.view(np.uint8)[rows, 4:16] = spans.take(rows).first_bytes(_INLINE)
-    return pa.Array.from_buffers(pa.string_view(), n, [None, pa.py_buffer(views), spans.buffer.arrow])
+    return from_views(as_views(spans), spans.buffer)
 
 
 def as_integers(spans: Spans, *, width: int = 18) -> tuple[Ints, Bools]:
     """Decimal digits as int64 and where they were that: not empty, at most `width` digits."""
     length = spans.length
-    longest = int(length.max()) if len(spans) else 0
-    columns = max(1, min(longest, width))
+    quick = (length > 0) & (length <= min(width, _WORD_BYTES))
+    quick &= spans.start + length >= _WORD_BYTES
+    if quick.all():
+        return _short_integers(spans)
+    value, valid = np.zeros(len(spans), np.int64), np.zeros(len(spans), np.bool_)
+    for rows, convert in ((quick, _short_integers), (~quick & (length > 0), _any_integers)):
+        value[rows], valid[rows] = convert(spans.take(rows))
+    return value, valid & (length <= width)
+
+
+def _short_integers(spans: Spans) -> tuple[Ints, Bools]:
+    """The same for 1 to 8 digits that do not begin the buffer: all digits of a word at once."""
+    outside = _LOW_BYTES[_WORD_BYTES - spans.length]
+    digits = spans.buffer.words(spans.start + spans.length - _WORD_BYTES)
+    digits &= ~outside
+    digits |= outside & _ZEROS
+    valid: Bools = ((digits & _HIGH_NIBBLES) == _ZEROS) & (((digits + _SIXES) & _HIGH_NIBBLES) == _ZEROS)
+    # Neighbours are joined to pairs, pairs to fours, fours to the whole; the first digit is the lowest byte.
+    value = digits & _LOW_NIBBLES
+    for ten_to, shift, keep in _JOINS:
+        value = (value * ten_to + (value >> shift)) & keep
+    return value.view(np.int64), valid
+
+
+def _any_integers(spans: Spans) -> tuple[Ints, Bools]:
+    longest = int(spans.length.max()) if len(spans) else 0
+    columns = max(1, min(longest, PAD))
     digits = spans.buffer.windows(spans.start, columns) - np.uint8(_ZERO)  # what is no digit wraps above 9
-    valid = (length > 0) & (length <= width)
     value = np.zeros(len(spans), np.int64)
-    if len(spans) and int(length.min()) == columns:
-        for column in range(columns):
-            value = value * 10 + digits[:, column]
-        return value, valid & (digits <= _NINE).all(1)
-    inside = np.arange(columns) < length[:, None]
-    for column in range(columns):
+    inside = np.arange(columns) < spans.length[:, None]
+    for column in range(min(columns, _LONGEST_INTEGER)):
         value = np.where(inside[:, column], value * 10 + digits[:, column], value)
-    return value, valid & ((digits <= _NINE) | ~inside).all(1)
+    valid = np.asarray(((digits <= _NINE) | ~inside).all(1), np.bool_)
+    return value, valid
 
 
-def as_seconds(spans: Spans) -> pa.Array:
-    """Times in seconds as float32; null where nothing was logged.
+def as_seconds(spans: Spans) -> tuple[NDArray[np.float32], Bools]:
+    """Times in seconds, and where there was one.
 
     nginx writes several upstream tries as `0.010, 0.200 : -`; they are summed, `-` counts nothing.
     """
-    encoded = as_text(spans).dictionary_encode()
-    seconds = [_seconds(value) for value in encoded.dictionary.to_pylist()]
-    return pa.array(seconds, pa.float32()).take(encoded.indices)
+    seconds, known = _milliseconds(spans)
+    rest = np.flatnonzero(~known & (spans.length > 0))
+    if len(rest):
+        encoded = as_text(spans.take(rest)).dictionary_encode()
+        found = [_seconds(value) for value in encoded.dictionary.to_pylist()]
+        codes = encoded.indices.to_numpy()
+        seconds[rest] = np.array([value or 0.0 for value in found], np.float32)[codes]
+        known[rest] = np.array([value is not None for value in found], np.bool_)[codes]
+    return seconds, known
+
+
+def _milliseconds(spans: Spans) -> tuple[NDArray[np.float32], Bools]:
+    """Seconds of values such as `0.125`, which is how nginx writes nearly all times."""
+    known: Bools = (spans.length >= _SHORTEST_TIME) & (spans.length <= _WORD_BYTES)
+    end = spans.start + spans.length
+    known &= spans.buffer.data[np.maximum(end - _SHORTEST_TIME + 1, 0)] == _DOT
+    seconds = np.zeros(len(spans), np.float32)
+    rows = np.flatnonzero(known)
+    whole, whole_good = as_integers(Spans(spans.buffer, spans.start[rows], spans.length[rows] - 4))
+    part, part_good = as_integers(Spans(spans.buffer, end[rows] - 3, np.full(len(rows), 3)))
+    good = whole_good & part_good
+    known[rows] = good
+    seconds[rows[good]] = ((whole * 1000 + part)[good] / 1000).astype(np.float32)
+    return seconds, known
 
 
 def _seconds(value: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dozor.features.threats.adapters.hyperscan import HyperscanScanner
-from dozor.features.threats.core.rules import expressions, load_rules
+from dozor.features.threats.core.rules import load_rules
 from dozor.features.threats.model import RuleSet
 from dozor.features.threats.service import Detector
 from tests.unit.threats.requests import Annotate, Line, batch_of
@@ -21,7 +21,7 @@ def rules() -> RuleSet:
 
 @pytest.fixture(scope="session")
 def detector(rules: RuleSet) -> Detector:
-    return Detector(rules, HyperscanScanner(expressions(rules).texts))
+    return Detector(rules, HyperscanScanner)
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dozor.features.threats.adapters.hyperscan import HyperscanScanner
-from dozor.features.threats.core.rules import expressions, load_rules
+from dozor.features.threats.core.rules import load_rules
 from dozor.features.threats.model import Place
 from dozor.features.threats.service import Detector
 from tests.unit.threats.requests import Line, batch_of
 
 RULES = load_rules()
-DETECTOR = Detector(RULES, HyperscanScanner(expressions(RULES).texts))
+DETECTOR = Detector(RULES, HyperscanScanner)
 SAMPLES = [
     (rule.id, text)
     for rule in RULES.rules

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from dozor.columns.record import DETECT_COLUMNS
-from dozor.features.threats.core.rules import expressions, load_rules
+from dozor.features.threats.core.rules import load_rules
 from dozor.features.threats.model import RuleSet
 from dozor.features.threats.service import Detector
 from dozor.testing.threats import InMemoryScanner
@@ -167,9 +167,8 @@ def test_threads_share_a_detector(detector: Detector) -> None:
 
 def test_a_forgetful_cache_changes_nothing(rules: RuleSet) -> None:
     few = RuleSet(tuple(rule for rule in rules.rules if rule.id.startswith("sqli-")), rules.hints)
-    scanner = InMemoryScanner(expressions(few).texts)
     batch = batch_of([ATTACK, CLEAN, Line(target="/?q=admin'--")])
-    small, large = Detector(few, scanner, cache_size=0), Detector(few, scanner)
+    small, large = Detector(few, InMemoryScanner, cache_size=0), Detector(few, InMemoryScanner)
     assert small.annotate(batch) == large.annotate(batch) == large.annotate(batch)
     assert large.annotate(batch).column("score")[0].as_py() >= 0.5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -27,3 +28,10 @@ class Scanner(Protocol):
             which the expression matches within the row, once or more. Pairs for matches that run
             over a row's end may be among them; the caller confirms.
         """
+
+
+class BuildScanner(Protocol):
+    """Makes a scanner."""
+
+    def __call__(self, expressions: Sequence[str], /) -> Scanner:
+        """Build a scanner for these expressions, numbered from 0; none are allowed too."""

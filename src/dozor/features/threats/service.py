@@ -7,20 +7,22 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import accumulate, chain
+from typing import Any, TypeAlias
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dozor.columns.record import DETECT_COLUMNS
+from dozor.columns.batches import column_to_arrow
+from dozor.columns.memory import UNKNOWN, ValueMemory
+from dozor.columns.record import DETECT_COLUMNS, EVIDENCE
 from dozor.features.threats.core.arguments import Field
-from dozor.features.threats.core.clean import CleanValues
-from dozor.features.threats.core.detect import RuleBook, check, examine, suspects
-from dozor.features.threats.core.score import line_score
+from dozor.features.threats.core.detect import RuleBook, Scanners, check, examine, suspects
 from dozor.features.threats.model import Hit, Place, RuleSet, Verdict
-from dozor.features.threats.ports import Scanner
+from dozor.features.threats.ports import BuildScanner
 from dozor.kernel.finding import Evidence, Finding, Subject, SubjectKind
 
 MAX_EVIDENCE = 8
@@ -28,6 +30,8 @@ MAX_EVIDENCE = 8
 
 _FINDING_EVIDENCE = 3
 _MAX_CACHED_LENGTH = 4096
+
+_CLEAN_CODE = 0
 
 _COLUMNS = {Field.TARGET: "target", Field.REFERER: "referer", Field.USER_AGENT: "user_agent"}
 
@@ -78,15 +82,15 @@ class Detector:
 
     Args:
         rules: The rules.
-        scanner: Built from the texts of `core.rules.expressions(rules)`.
+        build_scanner: Builds a scanner from expressions.
         cache_size: How many verdicts on suspect values to remember across batches.
     """
 
-    def __init__(self, rules: RuleSet, scanner: Scanner, *, cache_size: int = 50_000) -> None:
+    def __init__(self, rules: RuleSet, build_scanner: BuildScanner, *, cache_size: int = 50_000) -> None:
         self._book = RuleBook(rules)
-        self._scanner = scanner
+        self._scanners = Scanners(self._book, build_scanner)
         self._cache = VerdictCache(cache_size)
-        self._clean = {field: CleanValues() for field in Field}
+        self._clean = {field: ValueMemory() for field in _COLUMNS}
 
     def annotate(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Add the columns of `record.DETECT_COLUMNS`.
@@ -107,27 +111,29 @@ class Detector:
         return pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema)
 
     def _column(self, batch: pa.RecordBatch, field: Field) -> _Judged:
-        codes, values = _distinct(batch.column(_COLUMNS[field]))
+        column = pl.Series(batch.column(_COLUMNS[field]))
         clean = self._clean[field]
-        hashes = clean.hashes(values)
-        doubtful = np.flatnonzero(~clean.holds(hashes))
-        verdicts = [
-            (int(doubtful[number]), verdict)
-            for number, verdict in self._verdicts(field, values.take(pa.array(doubtful)))
-        ]
-        innocent = np.ones(len(values), np.bool_)
-        innocent[[number for number, _ in verdicts]] = False
-        clean.add(hashes[innocent])
-        return _spread(codes, len(values), verdicts)
+        hashes = clean.hashes(column)
+        # Most values of a log come again, so most rows are done here, without a look at the value.
+        doubtful = np.flatnonzero(clean.recall(hashes) == UNKNOWN)
+        if not len(doubtful):
+            return _Judged(np.zeros(len(column), np.int64), [()])
+        _, first, codes = np.unique(hashes[doubtful], return_index=True, return_inverse=True)
+        values = _binary(column_to_arrow(column.gather(doubtful[first]), pa.string_view()))
+        judged = _spread(codes, len(values), self._verdicts(field, values))
+        clean.remember(hashes[doubtful[judged.codes == 0]], _CLEAN_CODE)
+        spread = np.zeros(len(column), np.int64)
+        spread[doubtful] = judged.codes
+        return _Judged(spread, judged.verdicts)
 
     def _verdicts(self, field: Field, values: Any) -> list[tuple[int, Verdict]]:
         """Distinct values with something wrong: number and verdict."""
         text = _rows(values)
-        numbers = suspects(self._scanner, self._book, field, text)
+        numbers = suspects(self._scanners, self._book, field, text)
         chosen = [value.replace(b"\n", b"\r") for value in values.take(pa.array(numbers)).to_pylist()]
         known = self._cache.get(field, chosen)
         unknown = [value for value in chosen if value not in known]
-        fresh = list(zip(unknown, examine(self._scanner, self._book, field, unknown), strict=True))
+        fresh = list(zip(unknown, examine(self._scanners, self._book, field, unknown), strict=True))
         self._cache.put(field, fresh)
         known.update(fresh)
         return [
@@ -235,7 +241,7 @@ def _rows(values: Any) -> bytes:
     return joined + b"\n"
 
 
-def _spread(codes: NDArray[np.int32], size: int, verdicts: Sequence[tuple[int, Verdict]]) -> _Judged:
+def _spread(codes: NDArray[np.integer[Any]], size: int, verdicts: Sequence[tuple[int, Verdict]]) -> _Judged:
     """From verdicts on distinct values to verdicts on rows."""
     table = np.zeros(max(size, 1), np.int64)
     for position, (number, _) in enumerate(verdicts, 1):
@@ -244,8 +250,8 @@ def _spread(codes: NDArray[np.int32], size: int, verdicts: Sequence[tuple[int, V
 
 
 def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> list[Any]:
-    """The four columns: one result per distinct combination of verdicts, spread over the rows."""
-    touched = np.flatnonzero(np.any([column.codes for column in judged], axis=0))
+    """The four columns: one result per distinct combination of verdicts, spread over the rows it is for."""
+    touched = np.flatnonzero(np.bitwise_or.reduce([column.codes for column in judged]))
     combined = np.zeros(len(touched), np.int64)
     for column in judged:
         mixed = combined * len(column.verdicts) + column.codes[touched]
@@ -254,36 +260,54 @@ def _detect_columns(book: RuleBook, rows: int, judged: Sequence[_Judged]) -> lis
         _result(book, [column.verdicts[column.codes[row]] for column in judged])
         for row in touched[first].tolist()
     ]
-    places = np.zeros(rows, np.int64)
-    places[touched] = combined + 1
-    return [
-        pa.array([empty, *(result[position] for result in results)], field.type).take(pa.array(places))
-        for position, (empty, field) in enumerate(zip(_CLEAN, DETECT_COLUMNS, strict=True))
-    ]
+    rules, classes, scores, evidence = zip(_CLEAN, *results, strict=True)
+    score = np.zeros(rows, np.float32)
+    score[touched] = np.array(scores, np.float32)[combined + 1]
+    lists = (_texts(rules), _texts(classes), _evidence_lists(evidence))
+    spread = [_spread_lists(column.take(pa.array(combined + 1)), touched, rows) for column in lists]
+    return [*spread[:2], pa.array(score), spread[2]]
 
 
-_Result = tuple[list[str], list[str], float, list[dict[str, str]]]
+def _texts(values: Sequence[Sequence[str]]) -> Any:
+    return pa.ListArray.from_arrays(_offsets(values), pa.array(chain.from_iterable(values), pa.string()))
 
 
-_CLEAN: _Result = ([], [], 0.0, [])
-
-
-def _result(book: RuleBook, verdicts: Iterable[Verdict]) -> _Result:
-    hits = [hit for verdict in verdicts for hit in verdict]
-    rules = [book.rules[index] for index in sorted({hit.rule for hit in hits})]
-    hits.sort(key=lambda hit: -book.rules[hit.rule].score)
-    return (
-        [rule.id for rule in rules],
-        sorted({rule.attack_class.value for rule in rules}),
-        line_score((rule.attack_class, rule.score) for rule in rules),
-        [_evidence(book, hit) for hit in hits[:MAX_EVIDENCE]],
+def _evidence_lists(values: Sequence[Sequence[_Shown]]) -> Any:
+    """Evidence column by column: Arrow takes much longer for a dictionary each."""
+    fields = zip(*chain.from_iterable(values), strict=True) if any(values) else [()] * len(EVIDENCE)
+    parts = [pa.array(field, pa.string()) for field in fields]
+    return pa.ListArray.from_arrays(
+        _offsets(values), pa.StructArray.from_arrays(parts, fields=list(EVIDENCE))
     )
 
 
-def _evidence(book: RuleBook, hit: Hit) -> dict[str, str]:
-    return {
-        "where": hit.where,
-        "decoded": hit.decoded,
-        "matched": hit.matched,
-        "rule": book.rules[hit.rule].id,
-    }
+def _offsets(values: Sequence[Sequence[object]]) -> Any:
+    return pa.array([0, *accumulate(map(len, values))], pa.int32())
+
+
+def _spread_lists(lists: Any, touched: NDArray[np.int64], rows: int) -> Any:
+    """Lists of `rows` rows: those given stand at the rows `touched` (ascending), all others are empty."""
+    lengths = np.zeros(rows + 1, np.int32)
+    lengths[touched + 1] = lists.value_lengths().to_numpy(zero_copy_only=False)
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), lists.flatten())
+
+
+_Shown: TypeAlias = tuple[str, str, str, str]
+"""Where, decoded, matched and rule of a piece of evidence, the fields of `record.EVIDENCE`."""
+
+_Result: TypeAlias = tuple[Sequence[str], Sequence[str], float, Sequence[_Shown]]
+
+_CLEAN: _Result = ((), (), 0.0, ())
+
+
+def _result(book: RuleBook, verdicts: Iterable[Verdict]) -> _Result:
+    told = [verdict for verdict in verdicts if verdict]
+    hits = list(chain.from_iterable(told))
+    if len(told) > 1:  # a single verdict has its strongest hit first already
+        hits.sort(key=lambda hit: -book.rules[hit.rule].score)
+    names, classes, score = book.weigh(frozenset(hit.rule for hit in hits))
+    return names, classes, score, [_evidence(book, hit) for hit in hits[:MAX_EVIDENCE]]
+
+
+def _evidence(book: RuleBook, hit: Hit) -> _Shown:
+    return hit.where, hit.decoded, hit.matched, book.rules[hit.rule].id

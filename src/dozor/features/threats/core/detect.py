@@ -1,6 +1,6 @@
 """Find what is wrong with values: scan all of them at once, then look closely at the suspects.
 
-distinct values > decode > scan            nearly all end here, without a step in Python
+distinct values > decode > scan, plain ones for few rules    nearly all end here, without a step in Python
 suspects > parts (arguments, path) > decode > views (comments, shell quotes off) > scan
 pairs of view and rule > confirm one by one > verdicts
 """
@@ -11,21 +11,32 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dozor.features.threats.core.arguments import Field, Part, parts
 from dozor.features.threats.core.normalise import normalise, special_rows
+from dozor.features.threats.core.plain import ALPHABETS, may_match, rows_within
 from dozor.features.threats.core.rules import HINT, expressions
+from dozor.features.threats.core.score import line_score
 from dozor.features.threats.core.tokenise import judge
 from dozor.features.threats.model import AttackClass, Hit, Place, RuleSet, Verdict
-from dozor.features.threats.ports import Scanner
+from dozor.features.threats.ports import BuildScanner, Scanner
+
+_Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Numbers of rows and of the expressions found there."""
+
+_Numbered: TypeAlias = tuple[Scanner, NDArray[np.int64]]
+"""A scanner for some expressions, and their numbers among all."""
 
 MAX_SHOWN = 300
 """Bytes of a decoded part that evidence keeps, around the match."""
 
 _MAX_MATCHED = 120
+_MAX_WEIGHTS = 10_000
 _CONTEXT = 80
 
 _PLAIN_COMMENT = re.compile(rb"/\*(?![!+]).*?(?:\*/|$)", re.DOTALL)
@@ -82,15 +93,29 @@ class RuleBook:
 
     def __init__(self, rules: RuleSet) -> None:
         compiled = expressions(rules)
+        self.rule_set = rules
         self.rules = rules.rules
         self._tests = compiled.tests
         self._strict: dict[str, re.Pattern[bytes]] = {}
+        self._weights: dict[frozenset[int], tuple[tuple[str, ...], tuple[str, ...], float]] = {}
         self._owners = np.array([test for owned in compiled.owners for test in owned], np.int64)
         self._counts = np.array([len(owned) for owned in compiled.owners], np.int64)
         self._starts = np.cumsum(self._counts) - self._counts
         self._relevant = np.array(
             [[self._looks_at(rule, *kind) for rule, _ in self._tests] for kind in _KINDS], np.bool_
         )
+
+    def weigh(self, rules: frozenset[int]) -> tuple[tuple[str, ...], tuple[str, ...], float]:
+        """What hits of these rules make of a line: rule ids and classes, ascending, and the score."""
+        known = self._weights.get(rules)
+        if known is None:
+            chosen = [self.rules[index] for index in sorted(rules)]
+            classes = sorted({rule.attack_class.value for rule in chosen})
+            score = line_score((rule.attack_class, rule.score) for rule in chosen)
+            known = (tuple(rule.id for rule in chosen), tuple(classes), score)
+            if len(self._weights) < _MAX_WEIGHTS:
+                self._weights[rules] = known
+        return known
 
     def _looks_at(self, index: int, places: frozenset[Place], look: _Look) -> bool:
         if index == HINT:
@@ -124,6 +149,12 @@ class RuleBook:
     def rule_of(self, test: int) -> int:
         """The index of the rule that a test belongs to, or `HINT`."""
         return self._tests[test][0]
+
+    def concerning(self, places: frozenset[Place]) -> NDArray[np.bool_]:
+        """Bool, shape (expressions,): which expressions belong to rules that look at one of the places."""
+        tests = [index != HINT and bool(self.rules[index].places & places) for index, _ in self._tests]
+        concerned: NDArray[np.bool_] = np.logical_or.reduceat(np.array(tests)[self._owners], self._starts)
+        return concerned
 
     def relevant_rows(
         self, rows: NDArray[np.int64], found: NDArray[np.int64], kind: int
@@ -165,44 +196,102 @@ def _compiled(expression: str) -> re.Pattern[bytes]:
     return re.compile(expression.encode("latin-1"), re.IGNORECASE)
 
 
-def suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> NDArray[np.int64]:
+class Scanners:
+    """Scanners for the rules of a book: for values of each alphabet, for any, and for values as sent.
+
+    Args:
+        book: The rules.
+        build: Builds a scanner from expressions.
+    """
+
+    def __init__(self, book: RuleBook, build: BuildScanner) -> None:
+        texts = expressions(book.rule_set).texts
+        whole = np.arange(len(texts))
+
+        def for_some(numbers: NDArray[np.int64]) -> _Numbered:
+            return build([texts[number] for number in numbers]), numbers
+
+        # What cannot match values of a wide alphabet cannot match those of a narrow one.
+        numbers = whole
+        self._by_alphabet: list[tuple[frozenset[int], _Numbered]] = []
+        for alphabet in reversed(ALPHABETS):
+            numbers = np.array([n for n in numbers if may_match(texts[n], alphabet)], np.int64)
+            self._by_alphabet.insert(0, (alphabet, for_some(numbers)))
+        self._any = for_some(whole)
+        self._as_sent = for_some(whole[book.concerning(frozenset({Place.TARGET}))])
+
+    def scan(self, text: bytes) -> _Found:
+        """Row numbers and expression numbers, as from one scanner for all expressions."""
+        return _scan(self._any, text)
+
+    def scan_by_kind(self, text: bytes) -> Iterator[_Found]:
+        """The same in parts, quicker for many rows: each kind of row is scanned for what can be there."""
+        rows = np.arange(text.count(b"\n"))
+        for alphabet, scanner in self._by_alphabet:
+            within = rows_within(text, alphabet)
+            if 2 * within.sum() < len(rows):
+                continue  # the next kind holds these too
+            # Picking these rows out would take longer than scanning the fewer others with them.
+            found_rows, found = _scan(scanner, text)
+            yield rows[found_rows], found
+            others = np.flatnonzero(~within)
+            text, rows = _select(text, others), rows[others]
+        found_rows, found = _scan(self._any, text)
+        yield rows[found_rows], found
+
+    def scan_as_sent(self, text: bytes) -> _Found:
+        """The same for values that are encoded: only what rules look for in the target as it was sent."""
+        return _scan(self._as_sent, text)
+
+
+def _scan(scanner: _Numbered, text: bytes) -> _Found:
+    rows, found = scanner[0].scan(text)
+    return rows, scanner[1][found]
+
+
+def suspects(scanners: Scanners, book: RuleBook, field: Field, text: bytes) -> NDArray[np.int64]:
     """Numbers of the rows that deserve a close look, ascending.
 
     Args:
-        scanner: Built from the expressions of the same rules.
+        scanners: For the same rules.
         book: The rules.
         field: What the rows are values of.
         text: Rows as they stand in the log, each ended by a line feed.
     """
-    found = _suspects(scanner, book, field, text)
+    concerned = partial(book.relevant_rows, kind=_KIND_OF_FIELD[field])
     special = special_rows(text)
+    as_they_stand = np.ones(text.count(b"\n"), np.bool_)
+    as_they_stand[special] = False
+    usual = np.flatnonzero(as_they_stand)
+    found = [usual[concerned(*each)] for each in scanners.scan_by_kind(_select(text, usual))]
     if len(special):
-        decoded = normalise(_select(text, special), fold_plus=field is not Field.USER_AGENT)
-        found += special[_suspects(scanner, book, field, decoded)].tolist()
-    return np.unique(np.array(found, np.int64))
+        sent = _select(text, special)
+        decoded = normalise(sent, fold_plus=field is not Field.USER_AGENT)
+        found += [special[concerned(*each)] for each in scanners.scan_by_kind(decoded)]
+        if field is Field.TARGET:
+            found.append(special[concerned(*scanners.scan_as_sent(sent))])
+    return np.unique(np.concatenate(found))
 
 
-def _suspects(scanner: Scanner, book: RuleBook, field: Field, text: bytes) -> list[int]:
-    rows, found = scanner.scan(text)
-    concerned: list[int] = book.relevant_rows(rows, found, _KIND_OF_FIELD[field]).tolist()
-    return concerned
-
-
-def _select(text: bytes, rows: NDArray[np.intp]) -> bytes:
+def _select(text: bytes, rows: NDArray[np.int64]) -> bytes:
     """These rows of `text`, in the same form."""
+    if not len(rows):
+        return b""
     buffer = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(buffer == ord("\n")) + 1
     starts = np.concatenate(([0], ends[:-1]))
     chosen = np.zeros(len(ends), np.bool_)
     chosen[rows] = True
+    if chosen.all():
+        return text
     return buffer[np.repeat(chosen, ends - starts)].tobytes()
 
 
-def examine(scanner: Scanner, book: RuleBook, field: Field, values: Sequence[bytes]) -> list[Verdict]:
+def examine(scanners: Scanners, book: RuleBook, field: Field, values: Sequence[bytes]) -> list[Verdict]:
     """Verdicts for suspect values, in their order.
 
     Args:
-        scanner: Built from the expressions of the same rules.
+        scanners: For the same rules.
         book: The rules.
         field: What the values are values of.
         values: Raw values without line feeds.
@@ -211,7 +300,7 @@ def examine(scanner: Scanner, book: RuleBook, field: Field, values: Sequence[byt
     text = b"".join(view.text + b"\n" for view in views)
     hits: list[dict[int, Hit]] = [{} for _ in values]
     kinds = np.array([_KIND_OF_PART[view.part.place, view.look] for view in views], np.int64)
-    for row, test in book.pairs(*scanner.scan(text), kinds):
+    for row, test in book.pairs(*scanners.scan(text), kinds):
         index = book.rule_of(test)
         if index != HINT:
             view = views[row]

@@ -92,7 +92,7 @@ _ALIKE = _ascii_look_alikes()
 
 _SPECIAL = np.zeros(256, np.bool_)
 _SPECIAL[[*range(_LF), *range(_LF + 1, 0x20), 0x7F, _PLUS, _PERCENT, _BACKSLASH]] = True
-_SPECIAL[ord("&")] = True
+_SPECIAL[ord(";")] = True  # ends a named character reference; its & begins each argument too
 _SPECIAL[0x80:] = True
 
 _CONTROL = np.arange(256, dtype=np.uint8)
@@ -119,6 +119,7 @@ def special_rows(text: bytes) -> _Index:
     buffer = np.frombuffer(text, np.uint8)
     special = _SPECIAL[buffer]
     special[1:] |= (buffer[1:] == _SPACE) & (buffer[:-1] == _SPACE)
+    special[1:] |= (buffer[1:] == ord("#")) & (buffer[:-1] == ord("&"))
     positions = np.flatnonzero(special)
     if not len(positions):
         return positions

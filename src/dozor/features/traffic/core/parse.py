@@ -13,15 +13,27 @@ import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from dozor.columns.batches import column_to_arrow, join_batches
+from dozor.columns.batches import join_batches
 from dozor.columns.record import PARSED, REJECT
-from dozor.columns.spans import Bools, Buffer, Ints, Spans, as_integers, as_seconds, as_text
-from dozor.features.traffic.core.cut import cut, find_lines
+from dozor.columns.spans import (
+    Bools,
+    Buffer,
+    Ints,
+    Spans,
+    as_integers,
+    as_seconds,
+    as_text,
+    as_views,
+    from_views,
+)
+from dozor.features.traffic.core.cut import Lines, cut, find_lines
 from dozor.features.traffic.core.formats import (
     ERROR_LOG,
     FORMAT_STRINGS,
@@ -41,8 +53,14 @@ REASONS = ("", "fields", "json", "time", "status", "bytes", "client")
 REJECTED_RAW_BYTES = 2_048
 """A rejected line is kept up to this length."""
 
+_BLOCK_LINES = 16_384
+"""Lines that are cut and read at a time."""
+
+_Column: TypeAlias = NDArray[Any]
+
 _FIELDS, _JSON, _TIME, _STATUS, _BYTES, _CLIENT = range(1, 7)
 _SAMPLE_LINES = 100
+_ASCII_END = 0x80
 _ERROR_LINE = re.compile(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d+#\d+: ", re.MULTILINE)
 
 
@@ -76,43 +94,59 @@ def parse(
         lines.start[0] = 3
     number = np.arange(first_line, first_line + len(lines.start), dtype=np.int64)
     place = offset + (lines.start if buffer.size == len(data) else _line_starts(data))
-    if format_.kind is Kind.JSON:
-        fields: dict[str, Spans] = {}
-        chosen = np.zeros(len(number), np.bool_)
-    else:
-        fields, chosen = cut(lines, format_)
-    raw = lines.spans
-    columns, reason = _columns(fields, raw.take(chosen))
-    chosen[chosen] = reason == 0
-    quick = _batch(columns, number[chosen], place[chosen], keep=reason == 0)
-    rest = ~chosen & ~_blank(raw)
-    if not rest.any():
-        return Parsed(quick, _rejects(raw, number, place, np.zeros(len(number), np.int64)))
-    return _with_rest(quick, _Numbered(raw, number, place), rest, format_)
+    chosen = np.zeros(len(number), np.bool_)
+    quick = _quick(lines, format_, number, place, chosen)
+    rest = np.flatnonzero(~chosen)
+    left = _Numbered(lines.spans.take(rest), number[rest], place[rest])
+    left = left.take(~_blank(left.text))
+    if not len(left.number):
+        return Parsed(quick, _rejects(left, np.zeros(0, np.int64)))
+    slow, reasons = _slow(left, format_)
+    return Parsed(join_batches([quick, slow], PARSED, order="line"), _rejects(left, reasons))
 
 
 @dataclass(frozen=True)
 class _Numbered:
-    """All lines of the data with their numbers and places."""
+    """Lines with their numbers and places in the source."""
 
-    raw: Spans
+    text: Spans
     number: Ints
     place: Ints
 
+    def take(self, rows: Ints | Bools) -> _Numbered:
+        return _Numbered(self.text.take(rows), self.number[rows], self.place[rows])
 
-def _with_rest(quick: pa.RecordBatch, lines: _Numbered, rest: Bools, format_: Format) -> Parsed:
-    """Join the quickly cut records with those of the remaining lines, in the order of the lines."""
-    spans = lines.raw.take(rest)
-    fields, fits = _match(spans, format_)
-    columns, reason = _columns({name: field.take(fits) for name, field in fields.items()}, spans.take(fits))
-    broken = np.full(len(spans), _JSON if format_.kind is Kind.JSON else _FIELDS, np.int64)
-    broken[fits] = reason
-    reasons = np.zeros(len(rest), np.int64)
-    reasons[rest] = broken
-    good = broken == 0
-    slow = _batch(columns, lines.number[rest][good], lines.place[rest][good], keep=reason == 0)
-    records = join_batches([quick, slow], PARSED, order="line")
-    return Parsed(records, _rejects(lines.raw, lines.number, lines.place, reasons))
+
+def _quick(lines: Lines, format_: Format, number: Ints, place: Ints, chosen: Bools) -> pa.RecordBatch:
+    """Records of the lines that can be cut and read, which are marked in `chosen`.
+
+    Some thousand lines at a time: what is computed of them stays in the processor's cache.
+    """
+    if format_.kind is Kind.JSON or not len(number):
+        return pa.RecordBatch.from_pylist([], PARSED)
+    columns: dict[str, list[_Column]] = {}
+    for rows, block in lines.blocks(_BLOCK_LINES):
+        fields, fits = cut(block, format_)
+        values = _values(fields, block.spans.take(fits), block.questions)
+        good = values.reason == 0
+        fits[fits] = good
+        chosen[rows] = fits
+        for name, column in values.columns().items():
+            columns.setdefault(name, []).append(column if good.all() else column[good])
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    return _batch(joined, dict.fromkeys(joined, lines.buffer), number[chosen], place[chosen])
+
+
+def _slow(lines: _Numbered, format_: Format) -> tuple[pa.RecordBatch, Ints]:
+    """Records of lines that were not cut, by expression or as JSON; and why each other one is none."""
+    fields, fits = _match(lines.text, format_)
+    values = _values({name: field.take(fits) for name, field in fields.items()}, lines.text.take(fits))
+    reasons = np.full(len(fits), _JSON if format_.kind is Kind.JSON else _FIELDS, np.int64)
+    reasons[fits] = values.reason
+    good = lines.take(reasons == 0)
+    columns = {name: column[values.reason == 0] for name, column in values.columns().items()}
+    buffers = {name: spans.buffer for name, spans in values.text.items()}
+    return _batch(columns, buffers, good.number, good.place), reasons
 
 
 def detect_format(
@@ -148,9 +182,9 @@ def _sample(data: bytes) -> bytes:
 
 def _valid_text(data: bytes | bytearray | memoryview, kind: Kind) -> bytes | bytearray | memoryview:
     r"""The same bytes, or, where they are no UTF-8, with the bad ones written as \xHH like nginx does."""
-    held = data if isinstance(data, bytes | bytearray) else bytes(data)
-    if held.isascii():
+    if not len(data) or int(np.frombuffer(data, np.uint8).max()) < _ASCII_END:
         return data
+    held = data if isinstance(data, bytes | bytearray) else bytes(data)
     try:
         held.decode()
     except UnicodeDecodeError:
@@ -208,8 +242,27 @@ def _match_text(text: pl.Series, format_: Format) -> tuple[pl.DataFrame, Bools]:
     return frame, frame[names[0]].is_not_null().to_numpy()
 
 
-def _columns(fields: dict[str, Spans], raw: Spans) -> tuple[dict[str, pa.Array], Ints]:
-    """Arrow columns of `PARSED` but for place and number; and for each row 0 or why it is no record."""
+@dataclass(frozen=True)
+class _Values:
+    """What stands in lines, shape (n,) each, but for number and place.
+
+    Args:
+        text: Text columns of `PARSED`.
+        numbers: Its other columns; a missing time of a request is not a number.
+        reason: int64: 0 or why the line is no record.
+    """
+
+    text: dict[str, Spans]
+    numbers: dict[str, _Column]
+    reason: Ints
+
+    def columns(self) -> dict[str, _Column]:
+        """All columns; of text its views, shape (n, 2)."""
+        return {**{name: as_views(spans) for name, spans in self.text.items()}, **self.numbers}
+
+
+def _values(fields: dict[str, Spans], raw: Spans, questions: Ints | None = None) -> _Values:
+    """Read the fields of lines; `questions` are the places of all `?` in their buffer, if known."""
     n = len(raw)
     reason = np.zeros(n, np.int64)
 
@@ -219,19 +272,17 @@ def _columns(fields: dict[str, Spans], raw: Spans) -> tuple[dict[str, pa.Array],
 
     millis, time_good = _time(fields, n)
     status, status_good = as_integers(field("status"), width=3)
-    sent = field("body_bytes_sent", "bytes_sent")
-    size, size_good = as_integers(sent)
-    size_missing = sent.is_dash() | (sent.length == 0)
+    size, size_good = _size(field("body_bytes_sent", "bytes_sent"))
     client = field("remote_addr").without_dashes()
     for code, good in (
         (_CLIENT, client.length > 0),
-        (_BYTES, size_good | size_missing),
+        (_BYTES, size_good),
         (_STATUS, status_good),
         (_TIME, time_good),
     ):
         reason[~good] = code
     method, target, protocol, junk = split_request(fields, n)
-    path, query = split_target(target, junk)
+    path, query = split_target(target, junk, questions)
     text = {
         "raw": raw,
         "client": client,
@@ -246,13 +297,31 @@ def _columns(fields: dict[str, Spans], raw: Spans) -> tuple[dict[str, pa.Array],
         "host": field("host", "http_host", "server_name").without_dashes(),
         "forwarded_for": field("http_x_forwarded_for").without_dashes(),
     }
-    columns = {name: as_text(spans) for name, spans in text.items()}
-    columns["ts"] = pa.array(millis, pa.timestamp("ms", tz="UTC"))
-    columns["status"] = pa.array(np.clip(status, 0, 999).astype(np.uint16))
-    columns["bytes"] = pa.array(np.where(size_missing, 0, size))
-    for name, variable in (("request_time", "request_time"), ("upstream_time", "upstream_response_time")):
-        columns[name] = as_seconds(fields[variable]) if variable in fields else pa.nulls(n, pa.float32())
-    return columns, reason
+    numbers: dict[str, _Column] = {
+        "ts": millis,
+        "status": np.clip(status, 0, 999).astype(np.uint16),
+        "bytes": size,
+        "request_time": _seconds(fields.get("request_time"), n),
+        "upstream_time": _seconds(fields.get("upstream_response_time"), n),
+    }
+    return _Values(text, numbers, reason)
+
+
+def _size(sent: Spans) -> tuple[Ints, Bools]:
+    """Bytes sent, and where they can be read; missing ones are none."""
+    size, good = as_integers(sent)
+    missing = np.flatnonzero(~good)
+    missing = missing[sent.take(missing).without_dashes().length == 0]
+    size[missing], good[missing] = 0, True
+    return size, good
+
+
+def _seconds(spans: Spans | None, n: int) -> _Column:
+    if spans is None:
+        return np.full(n, np.nan, np.float32)
+    seconds, known = as_seconds(spans)
+    seconds[~known] = np.nan
+    return seconds
 
 
 def _time(fields: dict[str, Spans], n: int) -> tuple[Ints, Bools]:
@@ -270,28 +339,32 @@ def _time(fields: dict[str, Spans], n: int) -> tuple[Ints, Bools]:
     return millis, good
 
 
-def _batch(columns: dict[str, pa.Array], number: Ints, place: Ints, *, keep: Bools) -> pa.RecordBatch:
-    """A `PARSED` batch of the kept rows; `number` and `place` are of these rows already."""
-    known = dict(columns)
-    if not keep.all():
-        kept = pl.DataFrame(columns).filter(pl.Series(keep))
-        known = {name: column_to_arrow(kept[name], PARSED.field(name).type) for name in columns}
-    known |= {"line": pa.array(number), "line_offset": pa.array(place)}
-    return pa.RecordBatch.from_arrays([known[name] for name in PARSED.names], schema=PARSED)
+def _batch(
+    columns: Mapping[str, _Column], buffers: Mapping[str, Buffer], number: Ints, place: Ints
+) -> pa.RecordBatch:
+    """A `PARSED` batch of the columns of `_Values`; the text of each is in its buffer."""
+    known = {"line": number, "line_offset": place, **columns}
+    arrays = [
+        from_views(known[field.name], buffers[field.name])
+        if field.type == pa.string_view()
+        else pa.array(known[field.name], field.type, from_pandas=True)  # not a number becomes null
+        for field in PARSED
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=PARSED)
 
 
-def _rejects(raw: Spans, number: Ints, place: Ints, reasons: Ints) -> pa.RecordBatch:
+def _rejects(lines: _Numbered, reasons: Ints) -> pa.RecordBatch:
     rows = np.flatnonzero(reasons)
-    spans = raw.take(rows)
-    held = Spans(spans.buffer, spans.start, np.minimum(spans.length, REJECTED_RAW_BYTES))
+    broken = lines.take(rows)
+    length = np.minimum(broken.text.length, REJECTED_RAW_BYTES)
     text = [
-        bytes(held.buffer.data[start : start + length]).decode("utf-8", "ignore")
-        for start, length in zip(held.start, held.length, strict=True)
+        bytes(broken.text.buffer.data[start : start + size]).decode("utf-8", "ignore")
+        for start, size in zip(broken.text.start, length, strict=True)
     ]
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(number[rows]),
-            pa.array(place[rows]),
+            pa.array(broken.number),
+            pa.array(broken.place),
             pa.array([REASONS[code] for code in reasons[rows]], pa.string()),
             pa.array(text, pa.string()),
         ],

@@ -6,7 +6,6 @@ Source: RFC 9112, section 3 (`method SP request-target SP HTTP-version`), RFC 91
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,11 +24,11 @@ for _low, _high in ("09", "AZ", "az"):
 
 
 def _word(text: bytes) -> np.uint64:
-    """Up to 8 bytes as the number that they are in memory."""
-    return np.uint64(int.from_bytes(text.ljust(8, b"\0"), sys.byteorder))
+    """Up to 8 bytes as `Buffer.words` gives them."""
+    return np.uint64(int.from_bytes(text, "little"))
 
 
-_COMMON_VERSIONS = np.array([_word(b"HTTP/" + number) for number in (b"1.0", b"1.1", b"2.0", b"3.0")])
+_COMMON_VERSIONS = [_word(b"HTTP/" + number) for number in (b"1.1", b"2.0", b"1.0", b"3.0")]
 _COMMON_METHODS = [
     (_word(b"\xff" * len(method)), _word(method), len(method) - 1)
     for method in (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ")
@@ -92,10 +91,14 @@ def _split_line(request: Spans) -> tuple[Spans, Spans, Spans, Bools]:
 
 def _method_length(request: Spans) -> Ints:
     """Bytes of the first word, a token that a space ends; 0 where there is none."""
-    head = request.buffer.windows(request.start, 8).view(np.uint64)[:, 0]
+    head = request.buffer.words(request.start)
     found = np.zeros(len(request), np.int64)
+    rest: Ints | slice = slice(None)
     for mask, word, size in _COMMON_METHODS:
-        found[(head & mask) == word] = size
+        found[rest] = np.where((head[rest] & mask) == word, size, 0)
+        rest = np.flatnonzero(found == 0)
+        if not len(rest):
+            break
     found[found >= request.length] = 0
     rest = np.flatnonzero(found == 0)
     if len(rest):
@@ -111,8 +114,11 @@ def _version_length(request: Spans) -> Ints:
     """Bytes of ` HTTP/d.d` or ` HTTP/d` at the end, with its space; 0 when there is none."""
     end = request.start + request.length
     found = np.zeros(len(request), np.int64)
-    tail = request.buffer.windows(np.maximum(end - 8, 0), 8).view(np.uint64)[:, 0]
-    common = np.isin(tail, _COMMON_VERSIONS) & (request.length > _VERSION_BYTES)
+    tail = request.buffer.words(np.maximum(end - 8, 0))
+    common: Bools = tail == _COMMON_VERSIONS[0]
+    for version in _COMMON_VERSIONS[1:]:
+        common |= tail == version
+    common &= request.length > _VERSION_BYTES
     common &= request.buffer.data[np.maximum(end - _VERSION_BYTES, 0)] == _SPACE
     found[common] = _VERSION_BYTES
     rest = np.flatnonzero(~common)
@@ -127,10 +133,16 @@ def _blank_where(spans: Spans, rows: Bools) -> Spans:
     return Spans(spans.buffer, spans.start, np.where(rows, 0, spans.length))
 
 
-def split_target(target: Spans, junk: Bools) -> tuple[Spans, Spans]:
-    """Path (up to the first `?`) and query (after it), as written; junk is all path."""
+def split_target(target: Spans, junk: Bools, questions: Ints | None = None) -> tuple[Spans, Spans]:
+    """Path (up to the first `?`) and query (after it), as written; junk is all path.
+
+    Args:
+        target: The targets, places ascending.
+        junk: Which of them are no targets.
+        questions: Places of all `?` in the buffer, if known.
+    """
     buffer = target.buffer
-    marks = np.flatnonzero(buffer.data[: buffer.size] == ord("?"))
+    marks = np.flatnonzero(buffer.data[: buffer.size] == ord("?")) if questions is None else questions
     if not len(marks):
         return target, _blank_where(target, np.ones(len(target), np.bool_))
     nearest = marks[np.minimum(np.searchsorted(marks, target.start), len(marks) - 1)]

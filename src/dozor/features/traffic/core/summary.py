@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from secrets import randbits
 
 import polars as pl
 import pyarrow as pa
@@ -46,6 +47,8 @@ _DIMENSIONS: Mapping[str, str] = {
     "countries": "country",
     "methods": "method",
 }
+_LONG_TEXTS = ("path", "referer")
+_HASH_SEED = randbits(63)
 _SHARES = {"paths": 4, "clients": 8, "referers": 8, "attackers": 8, "classes": 8}
 """The part (1/n) of the memory budget that the groups with unbounded keys may take; others are small."""
 
@@ -97,7 +100,7 @@ def partial_summary(records: pa.RecordBatch, source: str) -> Partial:
         pl.col("request_time").count().cast(pl.Int64).alias("timed"),
     ]
     groups = {
-        name: frame.group_by(pl.col(column).alias("value")).agg(counts + (timed if name == "paths" else []))
+        name: _by_value(frame, column, counts + (timed if name == "paths" else []))
         for name, column in _DIMENSIONS.items()
     }
     groups["minutes"] = _minutes(frame)
@@ -110,6 +113,19 @@ def partial_summary(records: pa.RecordBatch, source: str) -> Partial:
         *_ends(frame["ts"]),
         {name: _own_memory(group) for name, group in groups.items()},
     )
+
+
+def _by_value(frame: pl.DataFrame, column: str, counts: Sequence[pl.Expr]) -> pl.DataFrame:
+    """Count by the values of a column, which the result calls `value`.
+
+    Long texts are told apart by a hash of 64 bits with a secret seed, in half the time: that two of
+    100,000 values share one has a chance of three in ten thousand million.
+    """
+    value = pl.col(column)
+    if column not in _LONG_TEXTS:
+        return frame.group_by(value.alias("value")).agg(counts)
+    by_hash = frame.group_by(value.hash(_HASH_SEED).alias("hash"))
+    return by_hash.agg(value.first().alias("value"), *counts).drop("hash")
 
 
 def _ends(moments: pl.Series) -> tuple[int, int]:
@@ -131,7 +147,8 @@ def _minutes(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _attacks(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Hits by class and client, and what the attackers did; from the few rows that rules hit."""
-    hits = frame.filter(pl.col("classes").list.len() > 0)
+    needed = ["client", "country", "ts", "raw", "classes", "score", "evidence"]
+    hits = frame.select(needed).filter(pl.col("classes").list.len() > 0)
     attack = (pl.col("score") >= ATTACK_SCORE).alias("attack")
     classes = (
         hits.select("client", attack, pl.col("classes").alias("class"))
