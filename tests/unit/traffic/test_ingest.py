@@ -27,7 +27,7 @@ from dozor.kernel.errors import JobError, UnavailableError
 from dozor.kernel.finding import Finding, Severity, Subject, SubjectKind
 from tests.unit.traffic.live import PLAIN_PIPELINE, CountingStore, line, lines, running, wait_for
 
-QUICK = Pace(delay=0.01, retry=0.01, retry_cap=0.05)
+QUICK = Pace(delay=0.01, share=0, retry=0.01, retry_cap=0.05)
 ERROR = b"2026/11/22 10:00:00 [error] 7#7: *1 open() failed, client: 198.51.100.7\n"
 JSON = (
     '{{"time_iso8601":"2026-11-22T10:00:00+00:00","remote_addr":"198.51.100.7",'
@@ -455,6 +455,19 @@ def test_a_lag_is_warned_of_once_and_taken_back(
         ingest._tell_lag()
         ingest._tell_lag()
         assert caplog.text.count("has caught up") == 1
+
+
+def test_logs_are_looked_at_less_often_the_more_of_them_grow(tmp_path: Path, store: CountingStore) -> None:
+    clock = [100.0]
+    pace = Pace(delay=0.1, share=0.05, delay_cap=0.3)
+    ingest = LiveIngest([], PLAIN_PIPELINE, store, InMemoryCheckpoints(), pace=pace, clock=lambda: clock[0])
+    seen = []
+    for number in range(8):
+        seen.append(round(ingest.delay(), 3))
+        ingest.grew(f"{number}.log")
+    assert seen == [0.1, 0.1, 0.1, 0.15, 0.2, 0.25, 0.3, 0.3]
+    clock[0] += 3
+    assert ingest.delay() == 0.1
 
 
 def test_a_step_of_the_system_clock_does_no_harm(
