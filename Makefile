@@ -29,7 +29,11 @@ $(CATALOGUE).mo: $(CATALOGUE).po | .venv/.ready
 	@$(BIN)/pybabel --quiet compile --domain dozor --directory src/dozor/locale
 
 .PHONY: up
-up: venv ## Make a day of demo traffic and open its report
+up: venv ## Start Dozor with demo traffic: the console is on http://127.0.0.1:5000 until Ctrl-C
+	@exec $(BIN)/dozor up --demo --data-dir var/up
+
+.PHONY: demo
+demo: venv ## Make a day of demo traffic and show its report
 	@$(BIN)/dozor demo traffic --out $(DEMO) --days 1 --seed 7
 	@$(BIN)/dozor report $(DEMO)/access.log $(DEMO)/error.log --html $(DEMO)/report.html
 	@$(BIN)/dozor report $(DEMO)/access.log $(DEMO)/error.log
