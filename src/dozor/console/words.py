@@ -75,6 +75,11 @@ def shown(value: str) -> str:
     return printable(value) or "-"
 
 
+def shorten(text: str, limit: int) -> str:
+    """The text, cut to at most `limit` characters with an ellipsis at its end."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def excerpt(text: str, matched: str) -> Excerpt:
     """The text, divided at the first place of `matched`; nothing is marked when it does not occur."""
     text, matched = printable(text), printable(matched)

@@ -17,6 +17,7 @@ from dozor.kernel.i18n import _, ngettext
 
 _MOST_NEEDS = 7
 _MOST = 500
+_LONGEST = 160  # characters of a need
 _MOST_MESSAGES = 20
 _SERVER_ERROR_SHARE = 0.01  # of all answers, from which on 5xx are told
 _REJECTED_SHARE = 0.05  # of all lines, from which on the format is more likely wrong than the lines
@@ -166,7 +167,7 @@ def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) 
         )
     shown = needs[:_MOST_NEEDS]
     rows = "".join(
-        f'<div class="dz-need">{parts.severity(need.severity)}<span class="what">{parts.text(need.what)}'
+        f'<div class="dz-need">{parts.severity(need.severity)}<span class="what">{parts.text(words.shorten(need.what, _LONGEST))}'
         + (f' <span class="cap">{parts.text(view.when(need.since))}</span>' if need.since else "")
         + f"</span>{parts.link(need.href, need.action, style='dz-btn')}</div>"
         for need in shown

@@ -1,0 +1,410 @@
+"""The console in a real Chromium over a real `dozor up`: pages, filters, marks, numbers, hostile lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from dozor.kernel.i18n import _, use_language
+from tests.acceptance.running import DOZOR, Running, running, until
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE = 20_000  # ms
+EVIL = "evil.example"
+
+PAGES = {
+    "": ("Overview", ".dz-kpi"),
+    "dynamics": ("Dynamics", ".dz-kpi"),
+    "geography": ("Geography", ".dz-list .dz-row"),
+    "top": ("Top lists and statuses", ".dz-list .dz-row"),
+    "top?list=path": ("Top lists and statuses", ".dz-table td"),
+    "anomalies": ("Anomalies", "[data-testid=stDataFrame]"),
+    "errors": ("Server errors", ".dz-table td"),
+    "lines": ("Lines", "[data-testid=stDataFrame]"),
+}
+"""Path, title, and what is there once the page is."""
+
+HOSTILE_TARGETS = (
+    f"/<img/src=http://{EVIL}/x.png/onerror=window.pwned=1>",
+    f"/[link](http://{EVIL}/)**bold**",
+    "/<script>window.pwned=1</script>",
+    f"/?q=<svg/onload=window.pwned=1>&u=http://{EVIL}/",
+)
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
+    pytest.mark.timeout(180),
+]
+
+
+def hostile_lines(now: datetime) -> tuple[str, str]:
+    """Lines of an access and of an error log that a console must not take for anything but text."""
+    access, error = [], []
+    for number in range(400):
+        moment = now - timedelta(seconds=1800 - number)
+        access.append(
+            f"203.0.113.66 - **[u](http://{EVIL}/)** [{moment:%d/%b/%Y:%H:%M:%S} +0000] "
+            f'"GET {HOSTILE_TARGETS[number % len(HOSTILE_TARGETS)]} HTTP/1.1" 404 10 '
+            f'"http://{EVIL}/<b>" "![x](http://{EVIL}/i.png)<iframe src=http://{EVIL}/>" "-" '
+            'rt=0.100 ut="0.100"\n'
+        )
+        error.append(
+            f'{moment:%Y/%m/%d %H:%M:%S} [error] 1#1: *7 open() "/[a](http://{EVIL}/)<script>window.pwned=1'
+            f'</script>" failed (2: No such file or directory), client: 203.0.113.66, server: _, '
+            f'request: "GET {HOSTILE_TARGETS[0]} HTTP/1.1", host: "<img/src=x/onerror=window.pwned=1>"\n'
+        )
+    return "".join(access), "".join(error)
+
+
+@pytest.fixture(scope="module")
+def dozor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A process that has read a day of made-up logs with hostile lines at their end."""
+    logs = tmp_path_factory.mktemp("logs")
+    command = [
+        str(DOZOR),
+        "demo",
+        "traffic",
+        "--out",
+        str(logs),
+        "--requests-per-day",
+        "6000",
+        "--format",
+        "main",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    for name, text in zip(("access.log", "error.log"), hostile_lines(datetime.now(UTC)), strict=True):
+        with (logs / name).open("a") as log:
+            log.write(text)
+    folder = tmp_path_factory.mktemp("state")
+    with running(
+        "--data-dir", folder, "--log", logs / "access.log", "--log", logs / "error.log", "--format", "main"
+    ) as up:
+        up.ready()
+        up.stored(len((logs / "access.log").read_bytes().splitlines()))
+        until(lambda: "serviceWorker" in up.http.get("/").text or "root" in up.http.get("/").text, "a page")
+        yield up
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Chromium refuses to sandbox itself when it runs as root, as it does in containers.
+    args = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Names lead nowhere. Playwright's own routes would switch the browser's cache off.
+    args.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=args)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A browser of one person, kept from everything beyond loopback, with all that it complained about."""
+
+    def __init__(
+        self,
+        browser: Browser,
+        dozor: Running,
+        language: str = "en",
+        scheme: Literal["light", "dark"] = "light",
+    ) -> None:
+        self.dozor = dozor
+        self.base = f"{dozor.base}/"
+        self.context = browser.new_context(
+            color_scheme=scheme,
+            locale={"en": "en-GB", "ru": "ru-RU"}[language],
+            timezone_id="Europe/Moscow",
+            viewport={"width": 1440, "height": 900},
+            reduced_motion="reduce",
+        )
+        self.context.set_default_timeout(PATIENCE)
+        self.foreign: list[str] = []
+        self.complaints: list[str] = []
+        self.page: Page = self.context.new_page()
+        self.page.on("request", lambda request: self._look(request.url))
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        # A range that stands still, so that the API can be asked for the same.
+        now = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        self.since, self.until = (
+            f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (now - timedelta(hours=26), now)
+        )
+
+    def open(self, path: str = "", **parameters: Any) -> Page:
+        """Go to a page with the whole range and wait until it is there."""
+        name, _mark, query = path.partition("?")
+        pairs = {"from": self.since, "to": self.until, **dict(parse_pairs(query)), **parameters}
+        self.page.goto(f"{self.base}{name}?{urlencode(pairs, doseq=True)}")
+        self.arrived(path)
+        return self.page
+
+    def arrived(self, path: str) -> None:
+        """Wait until a page is there."""
+        expect(self.page.locator(PAGES[path][1]).first).to_be_visible(timeout=PATIENCE)
+
+    def asked(self, what: str, **parameters: Any) -> Any:
+        """What the API says about the same range."""
+        return self.dozor.get(f"/api/v1/traffic/{what}", since=self.since, until=self.until, **parameters)
+
+    def parameters(self) -> dict[str, list[str]]:
+        """What the address of the page says."""
+        return parse_qs(urlsplit(self.page.url).query)
+
+    def _look(self, url: str) -> None:
+        if not url.startswith((self.base, "data:", "blob:")):
+            self.foreign.append(url)
+
+    def _note(self, kind: str, text: str) -> None:
+        # Streamlit looks for its server below the page's own path first.
+        if kind == "error" and "404 (Not Found)" not in text:
+            self.complaints.append(text)
+
+
+def parse_pairs(query: str) -> list[tuple[str, str]]:
+    return [(name, values[0]) for name, values in parse_qs(query).items()]
+
+
+@pytest.fixture
+def visits() -> Iterator[list[Visit]]:
+    """Visits of a test; none of them may have asked for anything foreign, nor complained."""
+    opened: list[Visit] = []
+    yield opened
+    for visit in opened:
+        visit.context.close()
+    assert [url for visit in opened for url in visit.foreign] == []
+    assert [text for visit in opened for text in visit.complaints] == []
+
+
+@pytest.fixture
+def visit(visits: list[Visit], browser: Browser, dozor: Running) -> Visit:
+    visits.append(Visit(browser, dozor))
+    return visits[-1]
+
+
+def number(text: str) -> int:
+    """A count as it is written for people."""
+    return int(re.sub(r"[\s,\u00a0]", "", text))
+
+
+def kpis(page: Page) -> dict[str, int]:
+    labels = page.locator(".dz-kpi .label").all_inner_texts()
+    return {
+        label: number(value)
+        for label, value in zip(labels, page.locator(".dz-kpi b").all_inner_texts(), strict=True)
+        if re.fullmatch(r"[\d,\s\u00a0]+", value)
+    }
+
+
+def rows(card: Locator) -> list[tuple[str, str]]:
+    names, numbers = card.locator(".name").all_inner_texts(), card.locator(".num").all_inner_texts()
+    return list(zip(names, numbers, strict=True))
+
+
+def card(page: Page, title: str) -> Locator:
+    heading = page.get_by_role("heading", name=title, exact=True)
+    return page.locator(".dz-list", has=heading)
+
+
+def lines_told(page: Page) -> int:
+    """How many lines the page of lines says that there are."""
+    told = page.locator(".st-key-lines-head .cap").inner_text()
+    return number(told.split(" of ")[1])
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ru", "dark")])
+def test_every_page_opens_and_takes_hostile_lines_for_text(
+    visits: list[Visit], browser: Browser, dozor: Running, language: str, scheme: Literal["light", "dark"]
+) -> None:
+    visit = Visit(browser, dozor, language, scheme)
+    visits.append(visit)
+    for path, (title, _sign) in PAGES.items():
+        page = visit.open(path)
+        with use_language(language):
+            expect(page.locator("h1")).to_have_text(_(title))
+        assert page.locator("html").get_attribute("lang") == language
+        background = page.locator(".stApp").evaluate("one => getComputedStyle(one).backgroundColor")
+        assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 23, 29)"}[scheme]
+        assert page.locator(f'[href*="http://{EVIL}"], [src*="{EVIL}"], [onerror], [onload]').count() == 0
+        assert page.locator(".stApp script, .stApp iframe, .stApp svg[onload]").count() == 0
+        assert page.evaluate("window.pwned") is None
+    # The pages did show them: as the text that they are.
+    expect(visit.open("top?list=path").get_by_text("/<script>window.pwned=1</script>").first).to_be_visible()
+    expect(visit.open("errors").get_by_text("</script>").first).to_be_visible()
+
+
+def test_numbers_are_those_of_the_api(visit: Visit) -> None:
+    page = visit.open("")
+    summary = visit.asked("summary")
+    by_class = {
+        digit: sum(count for code, count in summary["status"].items() if code[0] == digit) for digit in "45"
+    }
+    wanted = {
+        "Requests": summary["requests"],
+        "Visitors": summary["unique_clients"],
+        "Server errors": by_class["5"],
+        "Attacks": summary["attack_requests"],
+    }
+    assert kpis(page) == wanted
+    assert kpis(visit.open("dynamics")) == wanted | {"Client errors": by_class["4"]}
+
+    page = visit.open("top")
+    for title, dimension, measure in (
+        ("Pages", "path", "requests"),
+        ("Addresses by errors", "client", "errors"),
+        ("Statuses", "status", "requests"),
+    ):
+        shown = [(name.split()[0], number(told)) for name, told in rows(card(page, title))]
+        told = visit.asked(f"top/{dimension}", measure=measure, limit=10)["rows"]
+        assert shown == [(row["value"].split()[0], row[measure]) for row in told if row[measure]], title
+
+    geography = visit.asked("geography")
+    countries = rows(card(visit.open("geography"), "Countries"))
+    assert [number(told) for _name, told in countries] == [row["requests"] for row in geography["countries"]][
+        :24
+    ]
+
+
+def test_a_range_and_a_filter_are_chosen_and_stay_in_the_address(visit: Visit) -> None:
+    page = visit.open("")
+    before = kpis(page)["Requests"]
+    page.get_by_role("radio", name="1\u00a0h").click()
+    expect(page.locator(".dz-kpi b").first).not_to_have_text(f"{before:,}")
+    assert visit.parameters() == {"range": ["1h"]}
+
+    page.locator(".st-key-dz_new_filter button").first.click()
+    page.get_by_label("Value", exact=True).fill(HOSTILE_TARGETS[2])
+    page.get_by_role("button", name="Add the filter").click()
+    expect(page.locator(".dz-kpi b").first).to_have_text("100")
+    assert visit.parameters() == {"range": ["1h"], "where": [f"path = {HOSTILE_TARGETS[2]}"]}
+
+    page.locator("[data-testid=stTopNavSection]", has_text="Traffic").click()
+    page.get_by_role("menuitem", name="Dynamics").click()
+    visit.arrived("dynamics")
+    expect(page.locator("h1")).to_have_text("Dynamics")
+    expect(page.locator(".dz-kpi b").first).to_have_text("100")
+    assert visit.parameters() == {"range": ["1h"], "where": [f"path = {HOSTILE_TARGETS[2]}"]}
+
+    page.get_by_role("button", name="Remove path").click()
+    expect(page.locator(".dz-kpi b").first).not_to_have_text("100")
+    assert visit.parameters() == {"range": ["1h"]}
+
+
+def test_dragging_on_the_time_line_chooses_a_range(visit: Visit) -> None:
+    page = visit.open("")
+    marks = page.locator(".st-key-card-overview-line svg.marks")
+    box = marks.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 80, steps=6)
+    page.mouse.up()
+    page.wait_for_url(lambda url: visit.since not in unquote(url) and visit.until not in unquote(url))
+    chosen = [datetime.fromisoformat(visit.parameters()[name][0]) for name in ("from", "to")]
+    assert timedelta(hours=3) < chosen[1] - chosen[0] < timedelta(hours=8)
+    visit.since, visit.until = visit.parameters()["from"][0], visit.parameters()["to"][0]
+    wanted = visit.asked("summary")["requests"]
+    expect(page.locator(".dz-kpi b").first).to_have_text(f"{wanted:,}")
+
+
+def test_marks_lead_to_the_lines_behind_them(visit: Visit) -> None:
+    page = visit.open("")
+    attacks = kpis(page)["Attacks"]
+    page.locator(".dz-kpi", has_text="Attacks").click()
+    visit.arrived("lines")
+    assert visit.parameters()["where"] == ["attack = true"]
+    assert lines_told(page) == attacks
+
+    page = visit.open("top")
+    name, told = rows(card(page, "Pages by errors"))[0]
+    card(page, "Pages by errors").locator(".num").first.click()
+    visit.arrived("lines")
+    assert visit.parameters()["where"] == [f"path = {name}", "status >= 400"]
+    assert lines_told(page) == number(told)
+
+    page = visit.open("")
+    marks = page.locator(".st-key-card-overview-line svg.marks")
+    box = marks.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 80)
+    page.wait_for_url("**/lines?**")
+    visit.arrived("lines")
+    visit.since, visit.until = visit.parameters()["from"][0], visit.parameters()["to"][0]
+    expect(page.locator(".st-key-lines-head .cap")).to_contain_text(
+        f"of {visit.asked('summary')['requests']:,}"
+    )
+
+
+def test_a_country_is_chosen_on_the_map(visit: Visit) -> None:
+    page = visit.open("geography")
+    marks = page.locator(".st-key-card-map-requests svg.marks")
+    box = marks.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] * 0.72, box["y"] + 60)  # Siberia
+    page.wait_for_url("**where=country**")
+    assert visit.parameters()["where"] == ["country = RU"]
+    told = next(row for row in visit.asked("geography")["countries"] if row["value"] == "RU")
+    expect(card(page, "Countries").locator(".num")).to_have_text([f"{told['requests']:,}"])
+
+
+def test_a_line_is_shown_in_every_detail_and_its_fields_become_filters(visit: Visit) -> None:
+    page = visit.open("lines", where=f"path = {HOSTILE_TARGETS[0]}")
+    (line, *_rest) = visit.asked("lines", where=f"path = {HOSTILE_TARGETS[0]}")["items"]
+    box = page.locator("[data-testid=stDataFrame]").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 18, box["y"] + 36 + 13)
+    detail = page.locator(".st-key-card-line")
+    expect(detail.locator(".dz-line").first).to_have_text(line["raw"])
+    assert visit.parameters()["line"] == [line["id"]]
+    detail.get_by_text("As a curl command").click()
+    expect(detail.get_by_text("--path-as-is")).to_contain_text(f"'https://localhost{HOSTILE_TARGETS[0]}'")
+    assert page.locator("[src*=evil], [href*='http://evil']").count() == 0
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query)["line"] != [line["id"]])
+    detail.locator(".dz-facts .do").nth(0).get_by_role("link", name="exclude").click()
+    expect(page.get_by_text("No line passes the filters in this range.")).to_be_visible()
+    assert visit.parameters()["where"][1] == "client != 203.0.113.66"
+
+
+def test_a_finding_tells_its_line_its_decoded_value_and_the_rule(visit: Visit) -> None:
+    finding = visit.asked("findings", limit=1)["items"][0]
+    page = visit.open("anomalies", finding=finding["fingerprint"])
+    detail = page.locator(".st-key-card-finding")
+    expect(detail.locator(".dz-line").first).to_have_text(finding["example"])
+    expect(detail.locator(".dz-line").nth(1)).to_contain_text(finding["decoded"])
+    expect(detail.locator("mark").first).to_have_text(finding["matched"])
+    expect(detail.get_by_text(finding["rule"]).first).to_be_visible()
+    detail.get_by_role("link", name="show the lines").click()
+    visit.arrived("lines")
+    assert lines_told(page) == finding["requests"]
+
+
+def test_language_and_theme_are_switched_by_hand_and_remembered(visit: Visit) -> None:
+    page = visit.open("geography")
+    page.locator(".st-key-account button").first.click()
+    page.get_by_role("link", name="Русский").click()
+    expect(page.locator("html[lang=ru]")).to_be_attached()
+    visit.arrived("geography")
+    assert visit.parameters()["from"] == [visit.since]
+    page.locator(".st-key-account button").first.click()
+    with use_language("ru"):
+        page.get_by_role("link", name=_("Dark"), exact=True).click()
+    expect(page.locator(".stApp")).to_have_css("background-color", "rgb(18, 23, 29)")
+    visit.open("lines")
+    expect(page.locator(".stApp")).to_have_css("background-color", "rgb(18, 23, 29)")
+    assert page.locator("html").get_attribute("lang") == "ru"
+
+
+def test_what_cannot_be_filtered_by_is_told_in_words(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.base}?where=colour+%3D+red")
+    expect(page.get_by_text("There is no field 'colour' to filter on.")).to_be_visible(timeout=PATIENCE)
+    page.goto(f"{visit.base}?where=path+%3D+%2Fnothing")
+    expect(page.get_by_text("No request passes the filters in this range.")).to_be_visible(timeout=PATIENCE)
