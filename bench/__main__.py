@@ -1,4 +1,4 @@
-"""`python -m bench`: the report against GoAccess, detection, live ingest; or one of them alone."""
+"""`python -m bench`: the report against GoAccess, detection, live ingest, rest; or one of them alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench import ingest, report
+from bench import idle, ingest, report
 
 _MULTIPLES = {"k": 1_000, "M": 1_000_000}
 _LINES = "1M,10M"
@@ -26,13 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
         _detection(asked.data)
     if asked.what in ("all", "ingest"):
         right = ingest.run() and right
+    if asked.what in ("all", "idle"):
+        right = idle.run() and right
     return 0 if right else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", default="all", choices=["all", "report", "detection", "ingest", "generate"]
+        "what", nargs="?", default="all", choices=["all", "report", "detection", "ingest", "idle", "generate"]
     )
     parser.add_argument("--lines", default=_LINES, help=f"sizes of the logs (default {_LINES})")
     parser.add_argument(
