@@ -6,16 +6,23 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from dozor.features.traffic.model import TopList
+from dozor.features.traffic.ports import Watch
+from dozor.kernel.errors import UnavailableError
 from dozor.kernel.i18n import _, use_language
 from tests.acceptance.running import DOZOR, Running, running, until
+from tests.contract.traffic.served import FakeQueries, serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 20_000  # ms
@@ -112,12 +119,12 @@ class Visit:
     def __init__(
         self,
         browser: Browser,
-        dozor: Running,
+        dozor: Running | str,
         language: str = "en",
         scheme: Literal["light", "dark"] = "light",
     ) -> None:
         self.dozor = dozor
-        self.base = f"{dozor.base}/"
+        self.base = f"{dozor.base if isinstance(dozor, Running) else dozor}/"
         self.context = browser.new_context(
             color_scheme=scheme,
             locale={"en": "en-GB", "ru": "ru-RU"}[language],
@@ -152,6 +159,7 @@ class Visit:
 
     def asked(self, what: str, **parameters: Any) -> Any:
         """What the API says about the same range."""
+        assert isinstance(self.dozor, Running)
         return self.dozor.get(f"/api/v1/traffic/{what}", since=self.since, until=self.until, **parameters)
 
     def parameters(self) -> dict[str, list[str]]:
@@ -408,3 +416,94 @@ def test_what_cannot_be_filtered_by_is_told_in_words(visit: Visit) -> None:
     expect(page.get_by_text("There is no field 'colour' to filter on.")).to_be_visible(timeout=PATIENCE)
     page.goto(f"{visit.base}?where=path+%3D+%2Fnothing")
     expect(page.get_by_text("No request passes the filters in this range.")).to_be_visible(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def queries() -> FakeQueries:
+    """What the console below is answered; a test writes its script and takes it away."""
+    return FakeQueries()
+
+
+@pytest.fixture(scope="module")
+def console(queries: FakeQueries) -> Iterator[str]:
+    """The address of a console in a process of its own, over those answers."""
+    program = Path(__file__).with_name("console_process.py")
+    with (
+        serve(queries) as api,
+        subprocess.Popen([sys.executable, program, api], stdout=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+@pytest.fixture
+def looking(visits: list[Visit], browser: Browser, console: str, queries: FakeQueries) -> Iterator[Page]:
+    """A page of that console that is still to be opened."""
+    queries.script.clear()
+    visits.append(Visit(browser, console))
+    yield visits[-1].page
+    queries.script.clear()
+
+
+def test_while_the_store_is_away_the_last_numbers_stay_with_their_time(
+    looking: Page, console: str, queries: FakeQueries
+) -> None:
+    def away(*_arguments: Any, **_named: Any) -> Any:
+        raise UnavailableError("The store does not answer.", hint="Wait.")
+
+    looking.goto(console)
+    expect(looking.locator(".dz-kpi b").first).to_have_text("14", timeout=PATIENCE)
+    queries.script["*"] = away
+    alert = looking.get_by_role("alert")
+    expect(alert).to_contain_text(re.compile(r"No answer since \d\d:\d\d\. The numbers are from"))
+    expect(alert).to_contain_text("The store does not answer.")
+    expect(looking.locator(".st-key-stale .dz-kpi b").first).to_have_text("14")
+    expect(looking.locator(".dz-chip.down")).to_have_text("no answer")
+    queries.script.clear()
+    expect(alert).to_be_hidden()
+    expect(looking.locator(".st-key-stale")).to_have_count(0)
+
+
+def test_a_long_question_tells_that_it_is_counted_and_can_be_called_off(
+    looking: Page, console: str, queries: FakeQueries
+) -> None:
+    def slow(*_arguments: Any, watch: Watch, **_named: Any) -> Any:
+        for step in range(600):
+            watch.progress(step / 1200)
+            time.sleep(0.05)
+
+    queries.script["lines"] = slow
+    looking.goto(f"{console}/lines")
+    expect(looking.locator("[data-testid=stSkeleton]").first).to_be_visible(timeout=PATIENCE)
+    expect(looking.get_by_text(re.compile("Still counting: .*% done"))).to_be_visible()
+    looking.get_by_role("button", name="Cancel").click()
+    expect(looking.get_by_text("The question was called off.")).to_be_visible()
+    queries.script.clear()
+    looking.get_by_role("button", name="Ask again").click()
+    expect(looking.locator("[data-testid=stDataFrame]")).to_be_visible()
+
+
+def test_a_question_that_outlasts_the_refresh_is_answered_all_the_same(
+    looking: Page, console: str, queries: FakeQueries
+) -> None:
+    asked: list[float] = []
+
+    def slow(*_arguments: Any, **_named: Any) -> TopList:
+        asked.append(time.monotonic())
+        time.sleep(7)
+        return TopList((), 0, 0)
+
+    queries.script["top"] = slow
+    looking.goto(f"{console}/top?list=path")
+    expect(looking.locator(".dz-table th").first).to_be_visible(timeout=PATIENCE)
+    assert len(asked) == 1
+
+
+def test_an_empty_store_says_what_would_be_here_and_how_to_get_it(
+    looking: Page, console: str, queries: FakeQueries
+) -> None:
+    queries.script["top"] = lambda *_arguments, **_named: TopList((), 0, 0)
+    looking.goto(console)
+    expect(looking.get_by_text("No requests in the last 24")).to_be_visible(timeout=PATIENCE)
+    expect(looking.locator("code").first).to_contain_text("dozor up --log")

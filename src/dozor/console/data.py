@@ -28,7 +28,10 @@ _PATIENCE = 3.0  # s after which to tell how far it is and offer to stop
 _LOOK_AGAIN = 0.5  # s
 _FRESH = 4.0  # s, a little less than the time between two looks
 _REST = 4.0  # times as long as the answers took, the store is left alone
-_DOWN_SINCE = "dz_down_since"
+_DOWN_SINCE, _ASKING, _CALLED_OFF = "dz_down_since", "dz_asking", "dz_called_off"
+
+COUNTING = "dz-counting"
+"""Style of an element that is there while a question takes long; the style sheet shows the button then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def start(view: View, name: str, /, **questions: Question) -> Asked:
     kept: dict[str, tuple[object, Answers]] = st.session_state.setdefault("dz_kept", {})
     known = kept[name][1] if name in kept and kept[name][0] == signature else None
     asked = Asked(view, name, signature, known)
-    if known is None or known.age() >= max(_FRESH, _REST * known.took):
+    if (known is None or known.age() >= max(_FRESH, _REST * known.took)) and not asked.called_off():
         asked.send(questions)
     return asked
 
@@ -137,12 +140,18 @@ class Asked:
             height: Of what will be shown, pixels: held free meanwhile.
         """
         place = st.empty()
+        if self.called_off():
+            with place.container():
+                told = _("Choose a shorter range or fewer filters, or ask again.")
+                st.html(parts.note(_("The question was called off."), told))
+                st.button(_("Ask again"), key=f"again-{self._name}", on_click=_ask_again)
+            return None
         if not self._futures:
             return self._known
         try:
             values = self._wait(place, height if self._known is None else 0)
-        except Cancelled:
-            place.html(parts.note(_("The question was called off."), _("Choose a shorter range, or reload.")))
+        except Cancelled as error:
+            place.html(parts.note(error.message, hint=error.hint))
             return None
         except BadRequest as error:
             place.html(parts.note(error.message, hint=error.hint, tone="bad"))
@@ -157,44 +166,61 @@ class Asked:
 
     def _wait(self, place: Any, height: int) -> dict[str, Any]:
         futures = self._futures
-        waited = _UNNOTICED
         pending = wait(futures.values(), timeout=_UNNOTICED).not_done
+        progress: Any = None
         try:
             if pending and height:
                 place.skeleton(height)
             while pending:
                 pending = wait(futures.values(), timeout=_LOOK_AGAIN).not_done
-                waited += _LOOK_AGAIN
-                if pending and waited >= _PATIENCE:
-                    _tell_progress(
-                        place, height, [self._ids[name] for name in futures if futures[name] in pending]
-                    )
+                if pending and time.monotonic() - self._began >= _PATIENCE:
+                    progress = progress or self._offer_to_stop(place, height)
+                    asked = [self._ids[name] for name in futures if futures[name] in pending]
+                    progress.text(_("Still counting: {share} done.").format(share=_done(asked)))
         finally:
             # Whoever left the page or pressed Cancel must not leave the store counting.
-            for name, future in futures.items():
-                if not future.done():
-                    with suppress(ApiError):
-                        client().queries.cancel(self._ids[name])
+            _cancel([self._ids[name] for name, future in futures.items() if not future.done()])
         return {name: future.result() for name, future in futures.items()}
 
+    def _offer_to_stop(self, place: Any, height: int) -> Any:
+        """Show that it takes long, and the frame's button to stop it; returns the place of the progress."""
+        st.session_state[_ASKING] = (self._name, self._signature)
+        with place.container():
+            st.html(f'<span class="{COUNTING}"></span>')
+            progress = st.empty()
+            if height:
+                st.skeleton(height)
+        return progress
 
-def _tell_progress(place: Any, height: int, ids: list[UUID]) -> None:
-    done = 0.0
-    for one in ids:
-        with suppress(ApiError):
-            done += client().queries.status(one).progress / len(ids)
-    with place.container():
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.text(_("Still counting: {share} done.").format(share=format_percent(done, 0)))
-            st.button(_("Cancel"), key=f"cancel-{ids[0]}", on_click=_cancel, args=(ids,))
-        if height:
-            st.skeleton(height)
+    def called_off(self) -> bool:
+        """Whether the person did not want to wait for this any longer."""
+        return bool(st.session_state.get(_CALLED_OFF) == (self._name, self._signature))
+
+
+def call_off() -> None:
+    """Wait no longer for what takes long; a callback for the button of the frame.
+
+    A button of the page itself would have to wait, since its own widgets do not interrupt a fragment.
+    """
+    st.session_state[_CALLED_OFF] = st.session_state.get(_ASKING)
 
 
 def _cancel(ids: list[UUID]) -> None:
     for one in ids:
         with suppress(ApiError):
             client().queries.cancel(one)
+
+
+def _done(ids: list[UUID]) -> str:
+    done = 0.0
+    for one in ids:
+        with suppress(ApiError):
+            done += client().queries.status(one).progress / len(ids)
+    return format_percent(done, 0)
+
+
+def _ask_again() -> None:
+    st.session_state.pop(_CALLED_OFF, None)
 
 
 def _without_answer(view: View, place: Any, known: Answers | None, error: ApiError) -> Answers | None:

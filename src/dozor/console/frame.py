@@ -14,7 +14,7 @@ import streamlit as st
 from dozor.client import ApiError, Sources
 from dozor.console import parts, words
 from dozor.console.actions import GOTO, RELOAD, choose_stretch
-from dozor.console.data import client
+from dozor.console.data import call_off, client
 from dozor.console.pages import anomalies, dynamics, errors, geography, lines, overview, top
 from dozor.console.scope import RANGES, condition, merge, read_scope
 from dozor.console.settings import LANGUAGE_COOKIE, settings
@@ -93,6 +93,7 @@ def _shown(draw: Callable[[View], None]) -> Callable[[], None]:
 
     def page() -> None:
         live = view().scope.moving and not st.session_state.get("dz_paused")
+        st.button(_("Cancel"), icon=":material/close:", key="dz_call_off", on_click=call_off)
         st.fragment(refreshed, run_every=REFRESH if live else None, key="page")()
 
     def refreshed() -> None:

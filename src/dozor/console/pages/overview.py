@@ -167,7 +167,8 @@ def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) 
         )
     shown = needs[:_MOST_NEEDS]
     rows = "".join(
-        f'<div class="dz-need">{parts.severity(need.severity)}<span class="what">{parts.text(words.shorten(need.what, _LONGEST))}'
+        f'<div class="dz-need">{parts.severity(need.severity)}'
+        f'<span class="what">{parts.text(words.shorten(need.what, _LONGEST))}'
         + (f' <span class="cap">{parts.text(view.when(need.since))}</span>' if need.since else "")
         + f"</span>{parts.link(need.href, need.action, style='dz-btn')}</div>"
         for need in shown
