@@ -8,9 +8,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import logging
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,11 +22,12 @@ import click
 from dozor import __version__
 from dozor.app.api import api_routers
 from dozor.app.ingest import STDIN, Ingest, behind, build_sources, figures, is_address, pace_of, reasons
+from dozor.app.inherited import without_effect
 from dozor.app.logs import Reload, start_logging
 from dozor.app.pipeline import AUTO, build_pipeline
 from dozor.app.server import Parts, create_app, late_console
 from dozor.app.services import Announcer, ConsoleService, Gate, Readiness, StoreService
-from dozor.app.settings import Settings
+from dozor.app.settings import ENV_FILE, Settings, env_file
 from dozor.app.up import default_data_dir
 from dozor.features.threats.core.rules import load_rules
 from dozor.features.traffic.adapters.checkpoint_sqlite import SqliteCheckpoints
@@ -75,7 +77,7 @@ async def run(settings: Settings, read: Callable[[], Settings], *, demo: bool) -
         if feed is not None:
             services.supervisor.add(feed)
         introduce(settings, services.port, folder, [source.name for source in sources], demo=demo)
-        for note in notes:
+        for note in (*notes, *without_effect({**env_file(ENV_FILE), **os.environ})):
             say(note)
         with signals(services.supervisor, reload=Reload(settings, read, say)):
             return await services.supervisor.run()
@@ -207,7 +209,8 @@ def _log_as_others_do() -> None:
 
 def say(text: str) -> None:
     """Tell the operator something, at once even when the output is a pipe."""
-    click.echo(text)
+    with suppress(OSError):  # who reads the output may go; the watch goes on
+        click.echo(text)
 
 
 def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[str], *, demo: bool) -> None:

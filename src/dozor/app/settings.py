@@ -227,7 +227,7 @@ def load(
     known = list(leaves(model))
     given = Given()
     _take_yaml(given, model, _yaml_path(environ, config, folder))
-    _take_variables(given, known, _env_file(folder / ENV_FILE), str(ENV_FILE))
+    _take_variables(given, known, env_file(folder / ENV_FILE), str(ENV_FILE))
     _take_variables(given, known, environ, ENVIRONMENT)
     return Loaded(_validated(model, given), given.origins)
 
@@ -305,7 +305,12 @@ def _unknown(key: str, name: str, names: list[str], source: str) -> SettingsErro
     return SettingsError(_("{key} in {source} is no setting.").format(key=key, source=source), hint=hint)
 
 
-def _env_file(path: Path) -> Mapping[str, str]:
+def env_file(path: Path) -> Mapping[str, str]:
+    """What an `.env` file sets; nothing when it is not there.
+
+    Raises:
+        SettingsError: It cannot be read.
+    """
     if not path.is_file():
         return {}
     try:
