@@ -14,7 +14,7 @@ from dozor.features.traffic.adapters import syslog
 from dozor.features.traffic.adapters.spool import Spool
 from dozor.features.traffic.adapters.stdin import StdinSource
 from dozor.features.traffic.adapters.syslog import Protocol, SyslogSource, cut_frames, read_message
-from dozor.features.traffic.model import Arrival
+from dozor.features.traffic.model import Arrival, Followed
 from dozor.features.traffic.ports import LiveSource
 from dozor.kernel.errors import JobError
 from tests.unit.traffic.live import line, lines, take_all, text, wait_for
@@ -178,7 +178,9 @@ def test_standard_input_is_followed_until_it_ends(tmp_path: Path) -> None:
     os.write(writing, line(5)[10:-1])
     os.close(writing)
     assert text(received(source, len(line(5)))) == line(5)
-    assert [log.name for log in source.followed()] == ["-"]
+    source.scan()
+    size = len(lines(0, 6))
+    assert source.followed() == [Followed("-", offset=size, size=size)]
     source.close()
     os.close(reading)
 

@@ -192,11 +192,9 @@ class SpooledSource:
 
     def followed(self) -> Sequence[Followed]:
         """The logs in the spool; itself when there are none yet."""
-        logs = [log for log in self._tail.followed() if log.name != self._name]
-        logs = logs or [Followed(self._name)]
         return [
             Followed(log.name, log.offset, log.size, log.unread, self._spool.problem or log.reason)
-            for log in logs
+            for log in self._tail.followed() or [Followed(self._name)]
         ]
 
     def close(self) -> None:

@@ -327,7 +327,7 @@ class TailSource:
         """Nothing is to be done: what was read is known."""
 
     def followed(self) -> Sequence[Followed]:
-        """The logs, one for each family of files."""
+        """The logs; none while nothing fits a pattern."""
         return self._followed
 
     def scan(self) -> None:
@@ -339,9 +339,7 @@ class TailSource:
         for family in self._families.values():
             self._scan(family, now)
         self._first_scan = False
-        self._followed = tuple(map(_as_followed, self._families.values())) or (
-            Followed(self._name, waiting=True),
-        )
+        self._followed = tuple(map(_as_followed, self._families.values()))
 
     def next(self, limit: int) -> Arrival | None:
         """The next lines that were there at the last scan, those of older files first."""

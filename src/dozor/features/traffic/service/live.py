@@ -612,7 +612,7 @@ class _Lane:
     def status(self) -> list[SourceStatus]:
         """Each log of the source and how its lines come along."""
         now = self._ingest.clock()
-        followed = self._source.followed() or [Followed(self._source.name)]
+        followed = self._source.followed() or [Followed(self._source.name, waiting=True)]
         with self._moved:
             return [self._status_of(seen, self._log_of(seen.name), now) for seen in followed]
 
