@@ -318,7 +318,7 @@ class CountedRow:
         bytes: Body bytes sent for them.
         errors: How many of them were answered 4xx or 5xx.
         attacks: How many of them are attacks.
-        clients: Distinct clients behind them (exact up to 100,000, then within 2 %).
+        clients: Distinct clients behind them (exact for some hundreds, then within 2 %).
         seconds: Mean request time in seconds; None when the log has no times.
     """
 
@@ -333,7 +333,10 @@ class CountedRow:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a time line: requests, bytes and distinct clients of each step, shape (n,)."""
+    """One line of a time line: requests, bytes and distinct clients of each step, shape (n,).
+
+    Clients are exact for some hundreds in a step, then within 2 %.
+    """
 
     name: str
     requests: tuple[int, ...]

@@ -16,7 +16,7 @@ OTHER: Final = "other"
 ALL: Final = "all"
 """The only series of a time line that is not divided."""
 
-_FIXED: Final = {
+FIXED: Final = {
     Split.NONE: (ALL,),
     Split.STATUS: ("ok", "4xx", "5xx", "attack"),
     Split.AUDIENCE: ("people", "bots", "attackers"),
@@ -52,7 +52,7 @@ def timeline_of(
     """
     starts = step_starts(*ends, step)
     place = {start: number for number, start in enumerate(starts)}
-    totals: dict[str, int] = dict.fromkeys(_FIXED.get(split, ()) if split else (), 0)
+    totals: dict[str, int] = dict.fromkeys(FIXED.get(split, ()) if split else (), 0)
     counts: dict[str, tuple[list[int], ...]] = {}
     for row in counted.iter_rows(named=True):
         name = row["name"]
@@ -75,6 +75,6 @@ def timeline_of(
 def _ordered(totals: dict[str, int], split: Split | None) -> list[str]:
     if split is None:
         return sorted(totals)
-    if split in _FIXED:
+    if split in FIXED:
         return list(totals)
     return sorted(totals, key=lambda name: (name == OTHER, -totals[name], name))

@@ -10,11 +10,11 @@ import polars as pl
 from dozor.features.traffic.adapters.store_clickhouse.asking import Asking, Row
 from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
 from dozor.features.traffic.adapters.store_clickhouse.lines import before, page
-from dozor.features.traffic.adapters.store_clickhouse.steps import step_of
+from dozor.features.traffic.adapters.store_clickhouse.steps import step_number
 from dozor.features.traffic.core.errorlog import ERROR_RECORD, write_line
 from dozor.features.traffic.core.places import read_cursor
 from dozor.features.traffic.core.series import bounds, timeline_of
-from dozor.features.traffic.core.steps import SECONDS, round_width, to_millis
+from dozor.features.traffic.core.steps import SECONDS, round_width, step_starts, to_millis
 from dozor.features.traffic.model import ErrorGroup, Page, Timeline
 
 STEPS: Final = 24
@@ -60,12 +60,14 @@ def timeline(
     width = step or round_width(*ends)
     where = _where(since, until)
     table = asking.table(
-        f"SELECT {step_of(width // timedelta(milliseconds=1))} AS step, level AS name, count() AS requests, "
+        f"SELECT {step_number(ends[0], width)} AS step, level AS name, count() AS requests, "
         "toInt64(0) AS bytes, uniqExact(client) AS clients "
         f"FROM {where.of('errors')} GROUP BY step, name",
         where,
     )
-    return timeline_of(pl.DataFrame(table), ends, width)
+    starts = step_starts(*ends, width)
+    counted = pl.DataFrame(table).with_columns(pl.col("step").cast(pl.Int64) * starts.step + starts[0])
+    return timeline_of(counted, ends, width)
 
 
 def lines(

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dozor.columns.record import ATTACK_SCORE
-from dozor.features.traffic.adapters.store_clickhouse.asking import Asking
+from dozor.features.traffic.adapters.store_clickhouse.asking import Asking, Row
 from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
+from dozor.features.traffic.adapters.store_clickhouse.steps import CLIENTS
 from dozor.features.traffic.adapters.store_clickhouse.summary import ORDER, first_rows, place_of, strongest
 from dozor.features.traffic.core.findings import finding_row
 from dozor.features.traffic.core.summary import MIN_TIMED
@@ -23,18 +24,44 @@ from dozor.features.traffic.model import (
 )
 
 _ATTACK: Final = f"score >= {ATTACK_SCORE}"
-_VALUES: Final = {
-    Dimension.STATUS: "leftPad(toString(status), 3, '0')",
-    Dimension.CLASS: "arrayJoin(classes)",
-    Dimension.RULE: "arrayJoin(rules)",
+_FEW: Final = {
+    Dimension.COUNTRY: "r.country",
+    Dimension.UA_FAMILY: "r.ua_family",
+    Dimension.METHOD: "r.method",
+    Dimension.STATUS: "leftPad(toString(r.status), 3, '0')",
+    Dimension.PROTOCOL: "r.protocol",
+    Dimension.SOURCE: "r.source",
+    Dimension.CLASS: "arrayJoin(r.classes)",
+    Dimension.RULE: "arrayJoin(r.rules)",
+}
+"""What has few values as a rule: all are counted at once."""
+
+_COUNTS: Final = (
+    "count() AS requests, sum(r.bytes) AS bytes, countIf(r.status >= 400) AS errors, "
+    f"countIf(r.{_ATTACK}) AS attacks, count(r.request_time) AS timed, "
+    "ifNull(avg(toFloat64(r.request_time)), 0) AS seconds"
+)
+_MEASURES: Final = {
+    Measure.REQUESTS: "requests AS measure",
+    Measure.BYTES: "sum(r.bytes) AS measure",
+    Measure.ERRORS: "countIf(r.status >= 400) AS measure",
+    Measure.ATTACKS: f"countIf(r.{_ATTACK}) AS measure",
+    Measure.SECONDS: "ifNull(avg(toFloat64(r.request_time)), 0) AS measure, count(r.request_time) AS timed",
 }
 _WANTED: Final = {
     Measure.REQUESTS: "1",
     Measure.BYTES: "1",
-    Measure.ERRORS: "errors > 0",
-    Measure.ATTACKS: "attacks > 0",
+    Measure.ERRORS: "measure > 0",
+    Measure.ATTACKS: "measure > 0",
     Measure.SECONDS: f"timed >= {MIN_TIMED}",
 }
+_COUNTED_BY: Final = {Measure.ERRORS: "status >= 400", Measure.ATTACKS: _ATTACK}
+"""The only rows that a measure counts."""
+
+_TIES: Final = 1_000
+"""So many values that tie with the last of a list are told apart by their texts; further ones are not."""
+
+
 MOST: Final = 10_000
 """Rows of a list at the most."""
 
@@ -43,7 +70,7 @@ def totals(asking: Asking, scope: Filters) -> Totals:
     """Answer `TrafficQueries.totals`."""
     where = Where(scope)
     found = asking.row(
-        "SELECT count() AS requests, uniqExact(r.client) AS clients, sum(r.bytes) AS bytes, "
+        "SELECT count() AS requests, uniqExact(r.client_key) AS clients, sum(r.bytes) AS bytes, "
         "countIf(r.status >= 400 AND r.status < 500) AS client_errors, "
         "countIf(r.status >= 500) AS server_errors, "
         f"countIf(r.{_ATTACK}) AS attacks, countIf(r.is_bot) AS bots FROM {where.of('requests')}",
@@ -54,73 +81,120 @@ def totals(asking: Asking, scope: Filters) -> Totals:
 
 def top(asking: Asking, scope: Filters, dimension: Dimension, *, measure: Measure, limit: int) -> TopList:
     """Answer `TrafficQueries.top`."""
+    limit = min(limit, MOST)
+    if dimension in _FEW:
+        return _top_of_few(asking, scope, dimension, measure, limit)
+    if dimension is Dimension.CLIENT:
+        return _top_clients(asking, scope, measure, limit)
     where = Where(scope)
-    total = asking.row(f"SELECT count() AS requests FROM {where.of('requests')}", where)["requests"]
-    value = _VALUES.get(dimension, dimension.value)
-    where = Where(scope)
-    row = "(value, requests, bytes, errors, attacks, timed, seconds)"
     found = asking.row(
-        f"SELECT {first_rows(min(limit, MOST), measure.value, row, _WANTED[measure])} AS rows, "
-        "count() AS distinct FROM ("
-        f"SELECT {value} AS value, count() AS requests, sum(bytes) AS bytes, countIf(status >= 400) AS errors, "
-        f"countIf({_ATTACK}) AS attacks, count(request_time) AS timed, "
-        "ifNull(sum(toFloat64(request_time)), 0) / timed AS seconds "
+        f"SELECT {first_rows(limit, 'measure', 'tuple(value)', _WANTED[measure])} AS rows, "
+        "count() AS distinct, sum(requests) AS requests FROM ("
+        f"SELECT r.{dimension} AS value, count() AS requests, {_MEASURES[measure]} "
         f"FROM {where.of('requests')} GROUP BY value)",
         where,
     )
-    rows = [tuple(item.values()) for item in found["rows"]]
-    clients = _clients(asking, scope, dimension, [item[0] for item in rows])
-    return TopList(
-        rows=tuple(
-            CountedRow(
-                value=name,
-                requests=requests,
-                bytes=size,
-                errors=errors,
-                attacks=attacks,
-                clients=clients.get(name, 1),
-                seconds=seconds if timed else None,
-            )
-            for name, requests, size, errors, attacks, timed, seconds in rows
-        ),
-        distinct=found["distinct"],
-        requests=total,
-    )
+    values = [next(iter(item.values())) for item in found["rows"]]
+    # Of the first ones alone all is counted: fewer columns for the most, distinct clients for few.
+    counted = {row.value: row for row in _counted(asking, scope, dimension, values)}
+    rows = tuple(counted[value] for value in values if value in counted)
+    return TopList(rows, found["distinct"], found["requests"])
 
 
-def _clients(asking: Asking, scope: Filters, dimension: Dimension, values: list[str]) -> dict[str, int]:
-    """Distinct clients behind each of these values."""
-    if dimension is Dimension.CLIENT or not values:
-        return {}
+def _top_clients(asking: Asking, scope: Filters, measure: Measure, limit: int) -> TopList:
+    """Clients are many: they are ordered by their keys, and only the first are told apart by their texts."""
     where = Where(scope)
-    wanted = where.bind("Array(String)", values)
-    rows = asking.rows(
-        f"SELECT {_VALUES.get(dimension, dimension.value)} AS value, uniqExact(client) AS clients "
-        f"FROM {where.of('requests')} GROUP BY value HAVING has({wanted}, value)"
-        if dimension in _VALUES
-        else f"SELECT {dimension.value} AS value, uniqExact(client) AS clients "
-        f"FROM {where.of('requests', f'{dimension.value} IN {wanted}')} GROUP BY value",
+    all_ = asking.row(
+        f"SELECT uniqExact(r.client_key) AS distinct, count() AS requests FROM {where.of('requests')}",
         where,
     )
-    return {row["value"]: row["clients"] for row in rows}
+    where = Where(scope)
+    first = asking.rows(
+        f"SELECT * FROM (SELECT r.client_key AS key, {_MEASURES[measure]}, count() AS requests "
+        f"FROM {where.of('requests', _COUNTED_BY.get(measure, ''))} GROUP BY key) "
+        f"WHERE {_WANTED[measure]} ORDER BY measure DESC, key LIMIT {limit + _TIES:d}",
+        where,
+    )
+    keys = [row["key"] for row in first if row["measure"] >= first[:limit][-1]["measure"]]
+    rows = _counted(asking, scope, Dimension.CLIENT, keys)
+    rows.sort(key=lambda row: (-(getattr(row, measure.value) or 0), row.value.encode()))
+    return TopList(tuple(rows[:limit]), all_["distinct"], all_["requests"])
+
+
+def _counted(asking: Asking, scope: Filters, dimension: Dimension, keys: list[Any]) -> list[CountedRow]:
+    """All that is counted, of these values alone; of clients by their keys."""
+    if not keys:
+        return []
+    where = Where(scope)
+    if dimension is Dimension.CLIENT:
+        chosen = where.of("requests", f"client_key IN {where.bind('Array(UInt64)', keys)}")
+        columns, group = "any(r.client) AS value, 1 AS clients", "r.client_key"
+    else:
+        chosen = where.of("requests", f"{dimension} IN {where.bind('Array(String)', keys)}")
+        columns, group = f"r.{dimension} AS value, {CLIENTS} AS clients", f"r.{dimension}"
+    return [
+        _row(row) for row in asking.rows(f"SELECT {columns}, {_COUNTS} FROM {chosen} GROUP BY {group}", where)
+    ]
+
+
+def _top_of_few(
+    asking: Asking, scope: Filters, dimension: Dimension, measure: Measure, limit: int
+) -> TopList:
+    """Everything in one walk; requests may have several classes and rules, so these do not add up."""
+    value = _FEW[dimension]
+    where = Where(scope)
+    rows = asking.rows(
+        f"SELECT {value} AS value, {_COUNTS}, {CLIENTS} AS clients "
+        f"FROM {where.of('requests')} GROUP BY value",
+        where,
+    )
+    total = sum(row["requests"] for row in rows)
+    if dimension in (Dimension.CLASS, Dimension.RULE):
+        where = Where(scope)
+        total = asking.row(f"SELECT count() AS n FROM {where.of('requests')}", where)["n"]
+    wanted = [row for row in rows if _is_wanted(row, measure)]
+    wanted.sort(key=lambda row: (-row[measure.value], row["value"].encode()))
+    return TopList(tuple(_row(row) for row in wanted[:limit]), len(rows), total)
+
+
+def _is_wanted(row: Row, measure: Measure) -> bool:
+    match measure:
+        case Measure.ERRORS | Measure.ATTACKS:
+            return bool(row[measure.value])
+        case Measure.SECONDS:
+            return bool(row["timed"] >= MIN_TIMED)
+    return True
+
+
+def _row(row: Row) -> CountedRow:
+    timed, seconds = row.pop("timed"), row.pop("seconds")
+    return CountedRow(**row, seconds=seconds if timed else None)
 
 
 def findings(
     asking: Asking, scope: Filters, *, limit: int, rule_facts: Mapping[str, RuleFacts]
 ) -> tuple[FindingRow, ...]:
     """Answer `TrafficQueries.findings`."""
+    groups = _first_groups(asking, scope, limit)
+    if not groups:
+        return ()
     where = Where(scope)
+    clients = where.bind("Array(UInt64)", sorted({key for _, key in groups}))
     rows = asking.rows(
-        f"SELECT r.class AS attack_class, r.client AS client, argMin(r.country, {ORDER}) AS country, "
-        "max(r.score) AS score, "
+        "SELECT r.class AS attack_class, r.client_key AS client_key, any(r.client) AS client, "
+        f"argMin(r.country, {ORDER}) AS country, max(r.score) AS score, "
         "count() AS requests, min(r.ts) AS first, max(r.ts) AS last, "
         "sumMap([r.status], [toUInt64(1)]) AS status, groupUniqArrayArray(r.rules) AS rules, "
         f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM ("
-        "SELECT ts, batch, row, client, country, score, status, rules, arrayJoin(classes) AS class "
-        f"FROM {where.of('requests', _ATTACK)}) AS r GROUP BY attack_class, r.client "
-        f"ORDER BY score DESC, requests DESC, client, attack_class LIMIT {limit:d}",
+        "SELECT ts, batch, row, client, client_key, country, score, status, rules, "
+        "arrayJoin(classes) AS class "
+        f"FROM {where.of('requests', f'{_ATTACK} AND client_key IN {clients}')}) AS r "
+        "GROUP BY attack_class, client_key",
         where,
     )
+    place = {group: number for number, group in enumerate(groups)}
+    rows = [row for row in rows if (row["attack_class"], row["client_key"]) in place]
+    rows.sort(key=lambda row: place[row["attack_class"], row.pop("client_key")])
     examples = strongest(asking, [place_of(row["place"]) for row in rows])
     found = []
     for row in rows:
@@ -140,3 +214,28 @@ def findings(
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "score": float(row["score"])}
+
+
+def _first_groups(asking: Asking, scope: Filters, limit: int) -> list[tuple[str, int]]:
+    """Class and key of the client of the first findings, in their order."""
+    where = Where(scope)
+    groups = asking.rows(
+        "SELECT r.class AS class, r.client_key AS key, max(r.score) AS score, count() AS requests FROM ("
+        "SELECT client_key, score, arrayJoin(classes) AS class "
+        f"FROM {where.of('requests', _ATTACK)}) AS r GROUP BY class, key "
+        f"ORDER BY score DESC, requests DESC, key, class LIMIT {limit + _TIES:d}",
+        where,
+    )
+    if len(groups) > limit:
+        last = groups[limit - 1]["score"], groups[limit - 1]["requests"]
+        groups = [group for group in groups if (group["score"], group["requests"]) >= last]
+    where = Where(scope)
+    keys = where.bind("Array(UInt64)", sorted({group["key"] for group in groups}))
+    named = asking.rows(
+        "SELECT r.client_key AS key, any(r.client) AS client "
+        f"FROM {where.of('requests', f'{_ATTACK} AND client_key IN {keys}')} GROUP BY key",
+        where,
+    )
+    clients = {row["key"]: row["client"].encode() for row in named}
+    groups.sort(key=lambda row: (-row["score"], -row["requests"], clients.get(row["key"], b""), row["class"]))
+    return [(group["class"], group["key"]) for group in groups[:limit]]

@@ -5,11 +5,11 @@ stream format would write those bytes again with every column. Columns whose val
 dictionaries, which is also how the tables keep them.
 
 A line mostly repeats what its columns hold. Where a field is a view into the line's own bytes it is cut
-out of the line and a mark stands in its place; the table's column `raw` puts it back. With `^` for \\1:
+out of the line and a mark stands in its place; the table's column `raw` puts it back. With `^` for byte 1:
 
     192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET ^t HTTP/1.1" 200 612 "^r" "^a"
 
-This halves the time that an insert takes. A line that holds such a byte itself is kept whole behind a \\0.
+This halves the time that an insert takes. A line that holds such a byte itself is kept whole behind a byte 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from dozor.columns.batches import column_to_arrow
 from dozor.columns.record import RECORD, REJECT
 from dozor.columns.spans import PAD, Buffer, Ints, Spans, as_text
 from dozor.features.traffic.core.errorlog import ERROR_RECORD, fold_messages
-
 
 _REPEATING: Final = {
     *("user", "method", "path", "protocol", "referer", "user_agent", "host", "forwarded_for"),
@@ -125,7 +124,7 @@ def cut_lines(records: pa.RecordBatch) -> pa.Array:
 
 
 class _Place(NamedTuple):
-    """A field inside the lines: its mark, where it begins in each line, and its length, 0 if not cut there."""
+    """A field inside the lines: its mark, where it begins in each line, and its length (0: not cut)."""
 
     mark: str
     at: Ints

@@ -1,4 +1,4 @@
-"""The tables and how they come to be: numbered migrations, each run once, and the retention that is asked for."""
+"""The tables: numbered migrations, each run once, and how long rows are kept."""
 
 from __future__ import annotations
 

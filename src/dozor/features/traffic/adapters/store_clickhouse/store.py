@@ -18,7 +18,6 @@ from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
 from dozor.features.traffic.adapters.store_clickhouse.lines import read_batches, read_line, read_lines
 from dozor.features.traffic.adapters.store_clickhouse.schema import migrate
 from dozor.features.traffic.adapters.store_clickhouse.summary import summarise
-from dozor.features.traffic.core.steps import from_millis
 from dozor.features.traffic.core.summary import TOP
 from dozor.features.traffic.model import (
     Coverage,
@@ -228,7 +227,7 @@ class ClickHouseStore:
         self, scope: Filters, *, limit: int = 100, watch: Watch | None = None
     ) -> tuple[FindingRow, ...]:
         """Attacks by client and class."""
-        asking = Asking(self._clickhouse, watch, 2)
+        asking = Asking(self._clickhouse, watch, 4)
         return lists.findings(asking, scope, limit=limit, rule_facts=self._rule_facts)
 
     def lines(

