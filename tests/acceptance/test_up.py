@@ -303,6 +303,23 @@ def test_everything_is_said_in_russian_as_well(tmp_path: Path) -> None:
         until(lambda: [line for line in up.said if "Готов" in line], f"the word that it is ready: {up}")
 
 
+def test_the_demo_fills_every_page_and_a_restart_doubles_nothing(tmp_path: Path) -> None:
+    def has_all(up: Running) -> bool:
+        summary = up.get("/api/v1/traffic/summary", since="2h")
+        parts = ("requests", "attack_requests", "top_countries", "error_paths", "slow_paths", "errors")
+        return up.count() > 200_000 and all(summary[part] for part in parts)
+
+    def is_stored(up: Running) -> bool:
+        return up.count() == (tmp_path / "demo" / "access.log").read_bytes().count(b"\n")
+
+    for _start in range(2):
+        with running("--demo", "--data-dir", tmp_path) as up:
+            up.ready()
+            until(partial(has_all, up), f"traffic on every page: {up}")
+            until(partial(is_stored, up), f"every line of the demo once: {up}")
+            assert up.end() == 0
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"

@@ -32,6 +32,8 @@ def start_logging(settings: Settings) -> Sequence[str]:
     if settings.logging:
         return logfiles.apply(settings.logging)
     configure(settings.log_level, settings.log_format)
+    # The console asks the API over HTTP: a line for each of its questions would bury the others.
+    logging.getLogger("httpx").setLevel(logging.NOTSET if settings.log_level == "debug" else logging.WARNING)
     if settings.log_dir is not None:
         logfiles.log_to_folder(
             settings.log_dir,

@@ -16,7 +16,11 @@ from dozor.kernel.masking import MASK, mask, mask_value, names_secret
 
 LogFormat = Literal["text", "json"]
 
-_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# color_message is Uvicorn's: the message once more, with a terminal's control codes.
+_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "taskName"),
+    "color_message",
+}
 
 
 def configure(level: str, log_format: LogFormat, stream: TextIO | None = None) -> None:

@@ -62,7 +62,7 @@ class DemoFeed:
         days: int = 2,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         tick: float = 0.5,
-        rotate_at: int = 64 << 20,
+        rotate_at: int = 256 << 20,
     ) -> None:
         self.access, self.error = folder / "access.log", folder / "error.log"
         self._samples = samples
