@@ -299,7 +299,7 @@ class TopList:
 
     Args:
         rows: At most as many as were asked for, equal ones by value.
-        distinct: How many values there are in all.
+        distinct: How many values there are in all (of clients by errors or attacks within 1 %).
         requests: All requests that the question is about, those of other values included.
     """
 

@@ -30,6 +30,7 @@ class Where:
     def __init__(self, filters: Filters | None = None) -> None:
         self.parameters: dict[str, Any] = {}
         self._parts: list[str] = []
+        self._only_hits = filters is not None and any(_needs_hit(one) for one in filters.where)
         if filters is not None:
             self.between("ts", filters.since, filters.until)
             for condition in filters.where:
@@ -38,15 +39,21 @@ class Where:
     def __str__(self) -> str:
         return " AND ".join(f"({part})" for part in self._parts) or "1"
 
+    @property
+    def table(self) -> str:
+        """Where the requests are: in `hits` alone when a condition holds for none but these."""
+        return "hits" if self._only_hits else "requests"
+
     def of(self, table: str, also: str = "") -> str:
         """What to select from, named `r`: the table's rows for which all conditions hold.
 
         The conditions stand in a query of their own, where no alias of the question hides a column.
 
         Args:
-            table: Its name.
+            table: Its name; for `requests` it is `table`.
             also: One more condition, without values.
         """
+        table = self.table if table == "requests" else table
         parts = [*self._parts, *([also] if also else [])]
         if not parts:
             return f"{table} AS r"
@@ -104,3 +111,15 @@ class Where:
 
     def _pattern(self, value: object) -> str:
         return self.bind("String", f"{_TEXT_PATTERN}{value}")
+
+
+def _needs_hit(condition: Condition) -> bool:
+    """Whether it holds for none but requests that rules hit, which all have a class and a score above 0."""
+    name, sign, value = condition.field, condition.operator, condition.value
+    if name == ATTACK:
+        return value == (sign == "=")
+    if name in ("classes", "rules"):
+        return sign in ("=", "~")
+    if name == "score" and isinstance(value, int | float):
+        return value >= 0 if sign == ">" else value > 0 and sign in ("=", ">=")
+    return False

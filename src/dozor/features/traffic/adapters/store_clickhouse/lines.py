@@ -28,7 +28,7 @@ def read_lines(asking: Asking, scope: Filters, *, limit: int, cursor: str | None
         before(where, read_cursor(cursor))
     return page(
         asking.rows(
-            f"SELECT {_FIELDS} FROM requests WHERE {where} "
+            f"SELECT {_FIELDS} FROM {where.table} WHERE {where} "
             f"ORDER BY ts DESC, batch DESC, row DESC LIMIT {limit + 1:d}",
             where,
         ),
@@ -60,7 +60,8 @@ def read_batches(clickhouse: ClickHouse, scope: Filters, *, watch: Watch | None)
         if last is not None:
             after(where, last)
         table = Asking(clickhouse).table(
-            f"SELECT {_FIELDS} FROM requests WHERE {where} ORDER BY ts, batch, row LIMIT {_BATCH:d}", where
+            f"SELECT {_FIELDS} FROM {where.table} WHERE {where} ORDER BY ts, batch, row LIMIT {_BATCH:d}",
+            where,
         )
         if not len(table):
             return

@@ -11,6 +11,7 @@ from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
 from dozor.features.traffic.adapters.store_clickhouse.steps import CLIENTS
 from dozor.features.traffic.adapters.store_clickhouse.summary import ORDER, first_rows, place_of, strongest
 from dozor.features.traffic.core.findings import finding_row
+from dozor.features.traffic.core.steps import to_millis
 from dozor.features.traffic.core.summary import MIN_TIMED
 from dozor.features.traffic.model import (
     CountedRow,
@@ -96,45 +97,73 @@ def top(asking: Asking, scope: Filters, dimension: Dimension, *, measure: Measur
     )
     values = [next(iter(item.values())) for item in found["rows"]]
     # Of the first ones alone all is counted: fewer columns for the most, distinct clients for few.
-    counted = {row.value: row for row in _counted(asking, scope, dimension, values)}
+    where = Where(scope)
+    chosen = where.of("requests", f"{dimension} IN {where.bind('Array(String)', values)}")
+    counted = {
+        row["value"]: _row(row)
+        for row in asking.rows(
+            f"SELECT r.{dimension} AS value, {_COUNTS}, {CLIENTS} AS clients FROM {chosen} GROUP BY value",
+            where,
+        )
+    }
     rows = tuple(counted[value] for value in values if value in counted)
     return TopList(rows, found["distinct"], found["requests"])
 
 
 def _top_clients(asking: Asking, scope: Filters, measure: Measure, limit: int) -> TopList:
     """Clients are many: they are ordered by their keys, and only the first are told apart by their texts."""
+    condition = _COUNTED_BY.get(measure, "")
     where = Where(scope)
-    all_ = asking.row(
-        f"SELECT uniqExact(r.client_key) AS distinct, count() AS requests FROM {where.of('requests')}",
-        where,
+    exact = "uniqExact" if not condition else "uniqCombined64(17)"
+    everything = asking.row(
+        f"SELECT {exact}(r.client_key) AS distinct, count() AS requests FROM {where.of('requests')}", where
     )
     where = Where(scope)
     first = asking.rows(
-        f"SELECT * FROM (SELECT r.client_key AS key, {_MEASURES[measure]}, count() AS requests "
-        f"FROM {where.of('requests', _COUNTED_BY.get(measure, ''))} GROUP BY key) "
+        f"SELECT * FROM (SELECT r.client_key AS key, {_MEASURES[measure]}, min(r.ts) AS first, "
+        f"count() AS requests FROM {where.of('requests', condition)} GROUP BY key) "
         f"WHERE {_WANTED[measure]} ORDER BY measure DESC, key LIMIT {limit + _TIES:d}",
         where,
     )
-    keys = [row["key"] for row in first if row["measure"] >= first[:limit][-1]["measure"]]
-    rows = _counted(asking, scope, Dimension.CLIENT, keys)
-    rows.sort(key=lambda row: (-(getattr(row, measure.value) or 0), row.value.encode()))
-    return TopList(tuple(rows[:limit]), all_["distinct"], all_["requests"])
+    if not first:
+        return TopList((), everything["distinct"], everything["requests"])
+    ties = [row for row in first if row["measure"] >= first[:limit][-1]["measure"]]
+    names = _names(asking, ties)
+    ties.sort(key=lambda row: (-row["measure"], names.get(row["key"], "").encode()))
+    keys = [row["key"] for row in ties[:limit]]
+    counted = _counted(asking, scope, keys)
+    rows = tuple(
+        CountedRow(value=names[key], clients=1, **counted[key])
+        for key in keys
+        if key in names and key in counted
+    )
+    return TopList(rows, everything["distinct"], everything["requests"])
 
 
-def _counted(asking: Asking, scope: Filters, dimension: Dimension, keys: list[Any]) -> list[CountedRow]:
-    """All that is counted, of these values alone; of clients by their keys."""
-    if not keys:
-        return []
+def _names(asking: Asking, groups: list[Row]) -> dict[int, str]:
+    """Texts of clients by their keys, read where the primary key finds their first request."""
+    where = Where()
+    times = where.bind("Array(Int64)", sorted({to_millis(group["first"]) for group in groups}))
+    keys = where.bind("Array(UInt64)", [group["key"] for group in groups])
+    rows = asking.rows(
+        "SELECT client_key AS key, any(client) AS client FROM requests "
+        f"WHERE ts IN (SELECT fromUnixTimestamp64Milli(arrayJoin({times}), 'UTC')) AND client_key IN {keys} "
+        "GROUP BY key",
+        where,
+    )
+    return {row["key"]: row["client"] for row in rows}
+
+
+def _counted(asking: Asking, scope: Filters, keys: list[int]) -> dict[int, Row]:
+    """All that is counted of these clients, by their keys."""
     where = Where(scope)
-    if dimension is Dimension.CLIENT:
-        chosen = where.of("requests", f"client_key IN {where.bind('Array(UInt64)', keys)}")
-        columns, group = "any(r.client) AS value, 1 AS clients", "r.client_key"
-    else:
-        chosen = where.of("requests", f"{dimension} IN {where.bind('Array(String)', keys)}")
-        columns, group = f"r.{dimension} AS value, {CLIENTS} AS clients", f"r.{dimension}"
-    return [
-        _row(row) for row in asking.rows(f"SELECT {columns}, {_COUNTS} FROM {chosen} GROUP BY {group}", where)
-    ]
+    bound = where.bind("Array(UInt64)", keys)
+    rows = asking.rows(
+        f"SELECT r.client_key AS key, {_COUNTS} FROM {where.of('requests', f'client_key IN {bound}')} "
+        "GROUP BY key",
+        where,
+    )
+    return {row.pop("key"): _plain_counts(row) for row in rows}
 
 
 def _top_of_few(
@@ -167,8 +196,13 @@ def _is_wanted(row: Row, measure: Measure) -> bool:
 
 
 def _row(row: Row) -> CountedRow:
-    timed, seconds = row.pop("timed"), row.pop("seconds")
-    return CountedRow(**row, seconds=seconds if timed else None)
+    return CountedRow(**_plain_counts(row))
+
+
+def _plain_counts(row: Row) -> Row:
+    """Without the number of timed requests; the mean time is None where there were none."""
+    timed = row.pop("timed")
+    return row if timed else {**row, "seconds": None}
 
 
 def findings(
@@ -188,7 +222,7 @@ def findings(
         f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM ("
         "SELECT ts, batch, row, client, client_key, country, score, status, rules, "
         "arrayJoin(classes) AS class "
-        f"FROM {where.of('requests', f'{_ATTACK} AND client_key IN {clients}')}) AS r "
+        f"FROM {where.of('hits', f'{_ATTACK} AND client_key IN {clients}')}) AS r "
         "GROUP BY attack_class, client_key",
         where,
     )
@@ -220,22 +254,10 @@ def _first_groups(asking: Asking, scope: Filters, limit: int) -> list[tuple[str,
     """Class and key of the client of the first findings, in their order."""
     where = Where(scope)
     groups = asking.rows(
-        "SELECT r.class AS class, r.client_key AS key, max(r.score) AS score, count() AS requests FROM ("
-        "SELECT client_key, score, arrayJoin(classes) AS class "
-        f"FROM {where.of('requests', _ATTACK)}) AS r GROUP BY class, key "
-        f"ORDER BY score DESC, requests DESC, key, class LIMIT {limit + _TIES:d}",
+        "SELECT r.class AS class, r.client_key AS key, any(r.client) AS client, max(r.score) AS score, "
+        "count() AS requests FROM (SELECT client, client_key, score, arrayJoin(classes) AS class "
+        f"FROM {where.of('hits', _ATTACK)}) AS r GROUP BY class, key "
+        f"ORDER BY score DESC, requests DESC, client, class LIMIT {limit:d}",
         where,
     )
-    if len(groups) > limit:
-        last = groups[limit - 1]["score"], groups[limit - 1]["requests"]
-        groups = [group for group in groups if (group["score"], group["requests"]) >= last]
-    where = Where(scope)
-    keys = where.bind("Array(UInt64)", sorted({group["key"] for group in groups}))
-    named = asking.rows(
-        "SELECT r.client_key AS key, any(r.client) AS client "
-        f"FROM {where.of('requests', f'{_ATTACK} AND client_key IN {keys}')} GROUP BY key",
-        where,
-    )
-    clients = {row["key"]: row["client"].encode() for row in named}
-    groups.sort(key=lambda row: (-row["score"], -row["requests"], clients.get(row["key"], b""), row["class"]))
-    return [(group["class"], group["key"]) for group in groups[:limit]]
+    return [(group["class"], group["key"]) for group in groups]

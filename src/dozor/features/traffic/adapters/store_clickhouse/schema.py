@@ -12,7 +12,7 @@ _KEPT: Final = (
     "CREATE TABLE IF NOT EXISTS schema_migrations (name String, applied DateTime DEFAULT now()) "
     "ENGINE = MergeTree ORDER BY name"
 )
-_EVENT_TABLES: Final = ("requests", "errors")
+_EVENT_TABLES: Final = ("requests", "hits", "errors")
 _STORED: Final = "toDateTime(intDiv(bitShiftRight(batch, 20), 1000))"
 
 

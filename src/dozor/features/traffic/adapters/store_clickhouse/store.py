@@ -155,7 +155,10 @@ class ClickHouseStore:
         batch = self._next_batch(delivery.token)
         source, token = delivery.source, delivery.token
         if delivery.records is not None and len(delivery.records):
-            clickhouse.insert("requests", rows.request_rows(delivery.records, source, batch), token=token)
+            sent = rows.request_rows(delivery.records, source, batch)
+            if len(hits := rows.hit_rows(sent)):
+                clickhouse.insert("hits", hits, token=token)
+            clickhouse.insert("requests", sent, token=token)
         if delivery.errors is not None and len(delivery.errors):
             clickhouse.insert("errors", rows.error_rows(delivery.errors, source, batch), token=token)
         if delivery.rejects is not None and len(delivery.rejects):
@@ -221,13 +224,13 @@ class ClickHouseStore:
         watch: Watch | None = None,
     ) -> TopList:
         """The values with the most of a measure."""
-        return lists.top(Asking(self._clickhouse, watch, 3), scope, dimension, measure=measure, limit=limit)
+        return lists.top(Asking(self._clickhouse, watch, 4), scope, dimension, measure=measure, limit=limit)
 
     def findings(
         self, scope: Filters, *, limit: int = 100, watch: Watch | None = None
     ) -> tuple[FindingRow, ...]:
         """Attacks by client and class."""
-        asking = Asking(self._clickhouse, watch, 4)
+        asking = Asking(self._clickhouse, watch, 3)
         return lists.findings(asking, scope, limit=limit, rule_facts=self._rule_facts)
 
     def lines(

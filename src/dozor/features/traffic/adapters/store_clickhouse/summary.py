@@ -37,8 +37,8 @@ ORDER: Final = "(-r.score, r.batch, r.row)"
 _STATEMENTS: Final = 20
 _SCOPED: Final = (
     ("requests", "requests", ""),
-    ("hits", "requests", "notEmpty(classes)"),
-    ("attacks", "requests", f"notEmpty(classes) AND {ATTACK}"),
+    ("hits", "hits", ""),
+    ("attacks", "hits", ATTACK),
     ("errors", "errors", ""),
 )
 _COUNTS: Final = "count() AS requests, sum(bytes) AS bytes, countIf(status >= 400) AS errors"
@@ -253,7 +253,7 @@ def strongest(asking: Asking, places: Sequence[tuple[int, int, int]]) -> dict[tu
     times = where.bind("Array(Int64)", sorted({place[0] for place in places}))
     rows = asking.rows(
         "SELECT toUnixTimestamp64Milli(ts) AS ms, batch, row, "
-        f"substringUTF8(raw, 1, {EXAMPLE_CHARS}) AS example, evidence FROM requests "
+        f"substringUTF8(raw, 1, {EXAMPLE_CHARS}) AS example, evidence FROM hits "
         f"WHERE ts IN (SELECT fromUnixTimestamp64Milli(arrayJoin({times}), 'UTC')) "
         f"AND (toUnixTimestamp64Milli(ts), batch, row) IN {bound}",
         where,
