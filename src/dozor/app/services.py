@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dozor.infra.server import Late
+from dozor.infra.supervisor import reason_of
 from dozor.kernel.errors import DozorError, UnavailableError
 from dozor.kernel.i18n import _, format_number
 
@@ -75,8 +76,8 @@ class StoreService:
         """
         try:
             store = await asyncio.to_thread(self._open)
-        except DozorError as error:
-            self._gate.reason = str(error)
+        except Exception as error:
+            self._gate.reason = reason_of(error)
             raise
         self._gate.store, self._gate.reason = store, ""
         self._gate.opened.set()
