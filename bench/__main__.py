@@ -1,4 +1,4 @@
-"""`python -m bench`: the report against GoAccess, detection, live ingest, rest; or one of them alone."""
+"""`python -m bench`: the report against GoAccess, detection, live ingest, queries, rest; or one of them alone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         _detection(asked.data)
     if asked.what in ("all", "ingest"):
         right = ingest.run() and right
+    if asked.what in ("all", "queries"):
+        right = _queries(asked.rows) and right
     if asked.what in ("all", "idle"):
         right = idle.run() and right
     return 0 if right else 1
@@ -34,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", default="all", choices=["all", "report", "detection", "ingest", "idle", "generate"]
+        "what",
+        nargs="?",
+        default="all",
+        choices=["all", "report", "detection", "ingest", "queries", "idle", "generate"],
     )
     parser.add_argument("--lines", default=_LINES, help=f"sizes of the logs (default {_LINES})")
     parser.add_argument(
@@ -45,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help=f"pairs of runs on each log (default {report.PAIRS} on 1M with the first share, else 1)",
     )
+    parser.add_argument("--rows", default="20M", help="rows of the store that is queried (default 20M)")
     parser.add_argument("--quick", action="store_true", help="one pair on 1M lines")
     parser.add_argument(
         "--data",
@@ -67,6 +73,13 @@ def _detection(data: Path) -> None:
 
     print()
     detection.run(data)
+
+
+def _queries(rows: str) -> bool:
+    from bench import queries  # noqa: PLC0415 - as above
+
+    print()
+    return queries.run(_counts(rows)[0])
 
 
 def _generate(asked: argparse.Namespace) -> int:

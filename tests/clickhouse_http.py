@@ -15,6 +15,7 @@ import sys
 import tempfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
@@ -85,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _insert(self, connection: chdb.Connection, head: str, form: str, data: bytes) -> bytes:
+    def _insert(self, connection: Any, head: str, form: str, data: bytes) -> bytes:
         with tempfile.NamedTemporaryFile(dir=self.server.folder) as file:
             file.write(data)
             file.flush()

@@ -244,6 +244,9 @@ class ClickHouse:
             # A connection whose query was killed answers the next one with nothing.
             client.close()
             raise
+        self._put_back(client)
+
+    def _put_back(self, client: Client) -> None:
         with self._guard:
             if not self._closed:
                 self._idle.append(client)

@@ -238,7 +238,7 @@ def test_a_full_disk_is_told_and_recovered_from(small_disk: Path) -> None:
             file.flush()
     numbers = count(1)
     with pytest.raises(UnavailableError, match="Free some space"):
-        deque((store.insert(delivery_number(number)) for number in numbers), maxlen=0)
+        deque(map(store.insert, map(delivery_number, numbers)), maxlen=0)
     number = next(numbers)
     with pytest.raises(UnavailableError, match="Free some space"):
         store.check()

@@ -220,8 +220,7 @@ class InMemoryRecordStore:
 
 
 def _empty(fields: list[pa.Field]) -> pl.DataFrame:
-    frame = pl.DataFrame(pa.schema(fields).empty_table())
-    return frame if isinstance(frame, pl.DataFrame) else pl.DataFrame()
+    return pl.DataFrame(pa.schema(fields).empty_table())
 
 
 def _placed(rows: pa.RecordBatch, source: str, batch: int) -> pl.DataFrame:

@@ -8,8 +8,8 @@ from typing import Any, Final
 from dozor.columns.record import ATTACK_SCORE
 from dozor.features.traffic.adapters.store_clickhouse.asking import Asking, Row
 from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
+from dozor.features.traffic.adapters.store_clickhouse.ranks import ORDER, first_rows, place_of, strongest
 from dozor.features.traffic.adapters.store_clickhouse.steps import CLIENTS
-from dozor.features.traffic.adapters.store_clickhouse.summary import ORDER, first_rows, place_of, strongest
 from dozor.features.traffic.core.findings import finding_row
 from dozor.features.traffic.core.steps import to_millis
 from dozor.features.traffic.core.summary import MIN_TIMED
@@ -86,7 +86,7 @@ def top(asking: Asking, scope: Filters, dimension: Dimension, *, measure: Measur
     if dimension in _FEW:
         return _top_of_few(asking, scope, dimension, measure, limit)
     if dimension is Dimension.CLIENT:
-        return _top_clients(asking, scope, measure, limit)
+        return top_clients(asking, scope, measure, limit)
     where = Where(scope)
     found = asking.row(
         f"SELECT {first_rows(limit, 'measure', 'tuple(value)', _WANTED[measure])} AS rows, "
@@ -110,8 +110,12 @@ def top(asking: Asking, scope: Filters, dimension: Dimension, *, measure: Measur
     return TopList(rows, found["distinct"], found["requests"])
 
 
-def _top_clients(asking: Asking, scope: Filters, measure: Measure, limit: int) -> TopList:
-    """Clients are many: they are ordered by their keys, and only the first are told apart by their texts."""
+def top_clients(asking: Asking, scope: Filters, measure: Measure, limit: int) -> TopList:
+    """The clients with the most of a measure.
+
+    They are many: they are ordered by their keys, and only the first are told apart by
+    their texts.
+    """
     condition = _COUNTED_BY.get(measure, "")
     where = Where(scope)
     exact = "uniqExact" if not condition else "uniqCombined64(17)"

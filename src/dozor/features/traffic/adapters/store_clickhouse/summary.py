@@ -13,6 +13,8 @@ import polars as pl
 from dozor.columns.record import ATTACK_SCORE
 from dozor.features.traffic.adapters.store_clickhouse.asking import Asking, Row
 from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
+from dozor.features.traffic.adapters.store_clickhouse.lists import top_clients
+from dozor.features.traffic.adapters.store_clickhouse.ranks import ORDER, first_rows, place_of, strongest
 from dozor.features.traffic.adapters.store_clickhouse.steps import step_number
 from dozor.features.traffic.core.steps import MINUTES, round_width, step_starts, to_millis
 from dozor.features.traffic.core.summary import EXAMPLE_CHARS, MIN_TIMED, TOP, gapless
@@ -22,6 +24,7 @@ from dozor.features.traffic.model import (
     Bucket,
     ErrorRow,
     Filters,
+    Measure,
     Reject,
     Source,
     Summary,
@@ -31,10 +34,7 @@ from dozor.features.traffic.ports import Watch
 from dozor.infra.clickhouse import ClickHouse
 
 ATTACK: Final = f"score >= {ATTACK_SCORE}"
-ORDER: Final = "(-r.score, r.batch, r.row)"
-"""The strongest line first, of equal ones the first of the log."""
-
-_STATEMENTS: Final = 20
+_STATEMENTS: Final = 23
 _SCOPED: Final = (
     ("requests", "requests", ""),
     ("hits", "hits", ""),
@@ -144,12 +144,10 @@ class _Summary:
         return tuple(tuple(_top_row(item) for item in found[name]) for name in ("most", "failing", "slow"))
 
     def _clients(self) -> tuple[tuple[TopRow, ...], int]:
-        found = self._row(
-            f"SELECT {first_rows(self._top, 'requests', '(value, requests, bytes, errors)')} AS most, "
-            "count() AS unique "
-            f"FROM (SELECT any(client) AS value, {_COUNTS} FROM {{requests}} GROUP BY client_key)"
-        )
-        return tuple(_top_row(item) for item in found["most"]), found["unique"]
+        found = top_clients(self._asking, self._scope, Measure.REQUESTS, self._top)
+        return tuple(
+            TopRow(row.value, row.requests, row.bytes, row.errors) for row in found.rows
+        ), found.distinct
 
     def _status(self) -> dict[str, int]:
         rows = self._rows(
@@ -166,23 +164,23 @@ class _Summary:
 
     def _attackers(self) -> tuple[Attacker, ...]:
         rows = self._rows(
-            "SELECT any(r.client) AS client, argMin(r.country, (r.batch, r.row)) AS country, "
-            "count() AS attacks, min(r.ts) AS first, "
+            "SELECT r.client_key AS key, any(r.client) AS client, "
+            "argMin(r.country, (r.batch, r.row)) AS country, count() AS attacks, min(r.ts) AS first, "
             "max(r.ts) AS last, arraySort(groupUniqArrayArray(r.classes)) AS classes, max(r.score) AS score, "
-            f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM {{attacks}} GROUP BY r.client_key "
+            f"argMin(tuple(r.ts, r.batch, r.row), {ORDER}) AS place FROM {{attacks}} GROUP BY key "
             f"ORDER BY attacks DESC, score DESC, client LIMIT {self._top:d}"
         )
         if not rows:
             return ()
         where = Where(self._scope)
-        names = where.bind("Array(String)", [row["client"] for row in rows])
-        where.add(f"client IN {names}")
-        asked = self._rows("SELECT client, count() AS requests FROM {requests} GROUP BY client", where)
-        requests = {row["client"]: row["requests"] for row in asked}
-        examples = strongest(self._asking, [place_of(row["place"]) for row in rows])
-        return tuple(
-            _attacker(row, requests[row["client"]], examples[place_of(row["place"])]) for row in rows
+        keys = where.bind("Array(UInt64)", [row["key"] for row in rows])
+        where.add(f"client_key IN {keys}")
+        asked = self._rows(
+            "SELECT client_key AS key, count() AS requests FROM {requests} GROUP BY key", where
         )
+        requests = {row["key"]: row["requests"] for row in asked}
+        examples = strongest(self._asking, [place_of(row["place"]) for row in rows])
+        return tuple(_attacker(row, requests[row["key"]], examples[place_of(row["place"])]) for row in rows)
 
     def _timeline(self, first: datetime, width: timedelta) -> tuple[Bucket, ...]:
         rows = self._rows(
@@ -242,34 +240,6 @@ def _counts(rows: Sequence[Row]) -> Counter[str]:
     for row in rows:
         counts[row["source"]] += row["count"]
     return counts
-
-
-def strongest(asking: Asking, places: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int, int], Row]:
-    """Line and evidence of the rows at these places (ts in ms, batch, row), read by the primary key alone."""
-    if not places:
-        return {}
-    where = Where()
-    bound = where.bind("Array(Tuple(Int64, Int64, UInt32))", list(places))
-    times = where.bind("Array(Int64)", sorted({place[0] for place in places}))
-    rows = asking.rows(
-        "SELECT toUnixTimestamp64Milli(ts) AS ms, batch, row, "
-        f"substringUTF8(raw, 1, {EXAMPLE_CHARS}) AS example, evidence FROM hits "
-        f"WHERE ts IN (SELECT fromUnixTimestamp64Milli(arrayJoin({times}), 'UTC')) "
-        f"AND (toUnixTimestamp64Milli(ts), batch, row) IN {bound}",
-        where,
-    )
-    return {(row["ms"], row["batch"], row["row"]): row for row in rows}
-
-
-def first_rows(count: int, measure: str, row: str, condition: str = "1") -> str:
-    """SQL for the first rows by a measure, equal ones by value."""
-    return f"arrayMap(item -> item.3, groupArraySortedIf({count:d})((-{measure}, value, {row}), {condition}))"
-
-
-def place_of(value: Any) -> tuple[int, int, int]:
-    """The place of a row (ts in ms, batch, row) from a tuple of an answer."""
-    ts, batch, row = value.values() if isinstance(value, dict) else value
-    return to_millis(ts), batch, row
 
 
 def _top_row(item: Any) -> TopRow:
