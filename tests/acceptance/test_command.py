@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
-@pytest.mark.parametrize("command", ["report", "detect", "demo", "settings", "version"])
+@pytest.mark.parametrize("command", ["up", "report", "detect", "demo", "settings", "version"])
 def test_every_command_helps_in_both_languages(command: str, language: str) -> None:
     done = dozor("--lang", language, command, "--help")
     assert (done.returncode, done.stderr) == (0, "")

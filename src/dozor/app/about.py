@@ -15,7 +15,7 @@ from dozor import __version__
 from dozor.app.invocation import Invocation, pass_invocation
 from dozor.app.settings import DEFAULT, Loaded, ModelT, Setting, leaves, source_text
 from dozor.kernel.i18n import _
-from dozor.kernel.masking import MASK
+from dozor.kernel.masking import MASK, mask
 
 
 @click.command(help=_("Show every setting, its value and where the value comes from."))
@@ -59,7 +59,8 @@ def _value(tree: dict[str, object], setting: Setting) -> object:
     value: object = tree
     for step in setting.place:
         value = value[step] if isinstance(value, dict) else None
-    return value
+    # An address may hold a password.
+    return mask(value) if isinstance(value, str) else value
 
 
 def _shown(value: object) -> str:

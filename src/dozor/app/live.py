@@ -135,12 +135,12 @@ def open_store(settings: Settings, folder: Path) -> Any:
     """The store of the settings: a ClickHouse server, or the engine in this process."""
     from dozor.features.traffic.adapters import store_clickhouse
 
-    traffic = settings.traffic
+    traffic, password = settings.traffic, settings.traffic.clickhouse_password
     return store_clickhouse.open_store(
         folder=folder / "events",
         url=traffic.clickhouse_url,
         user=traffic.clickhouse_user,
-        password=traffic.clickhouse_password.get_secret_value(),
+        password=password.get_secret_value() if password else "",
         retention_days=traffic.retention_days,
         rule_facts=rule_facts(settings),
     )

@@ -163,3 +163,20 @@ def test_a_secret_is_masked_where_settings_are_shown_and_in_complaints() -> None
         load(Vault, {"DOZOR_PASSWORD": "tiny"})
     assert str(caught.value).startswith("DOZOR_PASSWORD (environment) is '***': ")
     assert "tiny" not in str(caught.value)
+
+
+def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:
+    loaded = settings(tmp_path, DOZOR_TRAFFIC__CLICKHOUSE_URL="http://ann:open-sesame@db:8123/dozor")
+    shown = {row["name"]: row["value"] for row in describe(loaded)}
+    assert shown["traffic.clickhouse_url"] == "http://ann:***@db:8123/dozor"
+
+
+def test_options_win_and_are_named_when_they_cannot_be_used(tmp_path: Path) -> None:
+    loaded = settings(tmp_path, PORT="6000", DOZOR_TRAFFIC__LOGS="a.log")
+    won = loaded.overridden(
+        {"port": 7000, "traffic.logs": ["b.log"], "data_dir": None}, {"traffic.logs": "--log"}
+    )
+    assert (won.settings.port, won.settings.traffic.logs, won.settings.data_dir) == (7000, ["b.log"], None)
+    assert won.origins["traffic", "logs"] == ("--log", "option")
+    with pytest.raises(SettingsError, match=r"--port \(option\) is '70000': use 65535 or less"):
+        loaded.overridden({"port": 70000})

@@ -72,7 +72,7 @@ class TrafficSettings(BaseModel):
         ),
     ] = None
     clickhouse_user: Annotated[str, Field(description=N_("User of the ClickHouse server."))] = "default"
-    clickhouse_password: Annotated[SecretStr, Field(description=N_("Password of that user."))] = SecretStr("")
+    clickhouse_password: Annotated[SecretStr | None, Field(description=N_("Password of that user."))] = None
     retention_days: Annotated[
         int, Field(ge=1, le=36500, description=N_("Days that stored events are kept."))
     ] = 30
