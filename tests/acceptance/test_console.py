@@ -107,10 +107,12 @@ def browser() -> Iterator[Browser]:
     args = ["--no-sandbox"] if os.geteuid() == 0 else []
     # Names lead nowhere. Playwright's own routes would switch the browser's cache off.
     args.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=args)
         yield chromium
         chromium.close()
+    expect.set_options(timeout=5_000)
 
 
 class Visit:
@@ -155,7 +157,7 @@ class Visit:
 
     def arrived(self, path: str) -> None:
         """Wait until a page is there."""
-        expect(self.page.locator(PAGES[path][1]).first).to_be_visible(timeout=PATIENCE)
+        expect(self.page.locator(PAGES[path][1]).first).to_be_visible()
 
     def asked(self, what: str, **parameters: Any) -> Any:
         """What the API says about the same range."""
@@ -413,9 +415,9 @@ def test_language_and_theme_are_switched_by_hand_and_remembered(visit: Visit) ->
 def test_what_cannot_be_filtered_by_is_told_in_words(visit: Visit) -> None:
     page = visit.page
     page.goto(f"{visit.base}?where=colour+%3D+red")
-    expect(page.get_by_text("There is no field 'colour' to filter on.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("There is no field 'colour' to filter on.")).to_be_visible()
     page.goto(f"{visit.base}?where=path+%3D+%2Fnothing")
-    expect(page.get_by_text("No request passes the filters in this range.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("No request passes the filters in this range.")).to_be_visible()
 
 
 @pytest.fixture(scope="module")
@@ -453,7 +455,7 @@ def test_while_the_store_is_away_the_last_numbers_stay_with_their_time(
         raise UnavailableError("The store does not answer.", hint="Wait.")
 
     looking.goto(console)
-    expect(looking.locator(".dz-kpi b").first).to_have_text("14", timeout=PATIENCE)
+    expect(looking.locator(".dz-kpi b").first).to_have_text("14")
     queries.script["*"] = away
     alert = looking.get_by_role("alert")
     expect(alert).to_contain_text(re.compile(r"No answer since \d\d:\d\d\. The numbers are from"))
@@ -475,7 +477,7 @@ def test_a_long_question_tells_that_it_is_counted_and_can_be_called_off(
 
     queries.script["lines"] = slow
     looking.goto(f"{console}/lines")
-    expect(looking.locator("[data-testid=stSkeleton]").first).to_be_visible(timeout=PATIENCE)
+    expect(looking.locator("[data-testid=stSkeleton]").first).to_be_visible()
     expect(looking.get_by_text(re.compile("Still counting: .*% done"))).to_be_visible()
     looking.get_by_role("button", name="Cancel").click()
     expect(looking.get_by_text("The question was called off.")).to_be_visible()
@@ -496,7 +498,7 @@ def test_a_question_that_outlasts_the_refresh_is_answered_all_the_same(
 
     queries.script["top"] = slow
     looking.goto(f"{console}/top?list=path")
-    expect(looking.locator(".dz-table th").first).to_be_visible(timeout=PATIENCE)
+    expect(looking.locator(".dz-table th").first).to_be_visible()
     assert len(asked) == 1
 
 
@@ -505,5 +507,5 @@ def test_an_empty_store_says_what_would_be_here_and_how_to_get_it(
 ) -> None:
     queries.script["top"] = lambda *_arguments, **_named: TopList((), 0, 0)
     looking.goto(console)
-    expect(looking.get_by_text("No requests in the last 24")).to_be_visible(timeout=PATIENCE)
+    expect(looking.get_by_text("No requests in the last 24")).to_be_visible()
     expect(looking.locator("code").first).to_contain_text("dozor up --log")

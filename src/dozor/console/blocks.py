@@ -363,6 +363,19 @@ _remembered: dict[tuple[Any, ...], tuple[float, Any]] = {}
 _lock = Lock()
 
 
+def open_first(open_row: Callable[[Any, Any, int], None], signature: object, rows: Sequence[object]) -> None:
+    """A button that opens the first row: a table on a canvas cannot be used by everybody."""
+    st.button(
+        _("Open the first"),
+        icon=":material/open_in_new:",
+        type="tertiary",
+        disabled=not rows,
+        on_click=open_row,
+        args=(signature, rows, 0),
+        key="open-first",
+    )
+
+
 def is_empty(view: View, requests: int) -> bool:
     """Whether there is nothing to show; the page was told then what is missing and how to get it."""
     if requests:

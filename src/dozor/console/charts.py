@@ -6,6 +6,7 @@ Vega cannot be told a language, so axes carry expressions that write numbers and
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,9 @@ class Layer:
 
 BRUSH, PICK = "brush", "pick"
 """Names of what can be done on a chart: drag a stretch of time, click a mark."""
+
+AREAS, STEPS, COUNTRIES = "areas", "steps", "countries"
+"""Names of data sets. What stands in one is renewed in the picture; all else draws it anew, which is seen."""
 
 WORLD = "app/static/world-110m.json"
 ANTARCTICA = "010"
@@ -132,9 +136,12 @@ def time_line(
     }
     # An area ends at its last step; one more point carries it to the end of that step.
     closing = [{**steps[-1], "t": steps[-1]["u"]}] if steps else []
-    area["data"] = {"values": [*steps, *closing]}
-    columns["data"] = {"values": steps}
-    return {**_frame(colours, height), "layer": [area, columns]}
+    area["data"], columns["data"] = {"name": AREAS}, {"name": STEPS}
+    return {
+        **_frame(colours, height),
+        "layer": [area, columns],
+        "datasets": {AREAS: [*steps, *closing], STEPS: steps},
+    }
 
 
 @cache
@@ -172,9 +179,9 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
     ]
     shades = [value[field] for value in values] or [1]
     logarithmic = field == "requests"
-    # One country alone is the one with the most, not the one with the fewest.
-    lowest = min(shades) if logarithmic and len(shades) > 1 else int(logarithmic)
-    highest = max(*shades, 10 * lowest if logarithmic else 0.01)
+    # Round ends, so that they stay while the numbers grow. One country alone is the one with the most.
+    lowest = _round_down(min(shades)) if logarithmic and len(shades) > 1 else int(logarithmic)
+    highest = _round_up(max(*shades, 10 * lowest if logarithmic else 0.01))
     scale: dict[str, Any] = {
         "type": "log" if logarithmic else "linear",
         "domain": [lowest, highest],
@@ -193,7 +200,7 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
             {
                 "lookup": "id",
                 "from": {
-                    "data": {"values": values or [{"id": "", "code": ""}]},
+                    "data": {"name": COUNTRIES},
                     "key": "id",
                     "fields": ["code", "name", "requests", "rate", "shown", "errors"],
                 },
@@ -229,11 +236,24 @@ def world(rows: Sequence[CountedRow], field: str, title: str, colours: Theme, *,
             ],
         },
     }
+    nothing = {"id": "", "code": "", "name": "", "requests": 0, "rate": 0.0, "shown": "", "errors": ""}
     return {
         **_frame(colours, height),
         "projection": {"type": "naturalEarth1"},
         "layer": [land, countries],
+        "datasets": {COUNTRIES: values or [nothing]},
     }
+
+
+def _round_up(number: float) -> float:
+    """The next number with one digit that is not zero."""
+    power: float = 10.0 ** math.floor(math.log10(number))
+    return math.ceil(number / power) * power
+
+
+def _round_down(number: float) -> float:
+    power: float = 10.0 ** math.floor(math.log10(number))
+    return math.floor(number / power) * power
 
 
 def _frame(colours: Theme, height: int) -> Spec:

@@ -30,6 +30,9 @@ _FRESH = 4.0  # s, a little less than the time between two looks
 _REST = 4.0  # times as long as the answers took, the store is left alone
 _DOWN_SINCE, _ASKING, _CALLED_OFF = "dz_down_since", "dz_asking", "dz_called_off"
 
+BLANK = "dz_blank"
+"""Whether the page shows nothing yet, so that a skeleton holds its place."""
+
 COUNTING = "dz-counting"
 """Style of an element that is there while a question takes long; the style sheet shows the button then."""
 
@@ -149,7 +152,7 @@ class Asked:
         if not self._futures:
             return self._known
         try:
-            values = self._wait(place, height if self._known is None else 0)
+            values = self._wait(place, height if st.session_state.get(BLANK, True) else 0)
         except Cancelled as error:
             place.html(parts.note(error.message, hint=error.hint))
             return None

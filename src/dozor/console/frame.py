@@ -14,7 +14,7 @@ import streamlit as st
 from dozor.client import ApiError, Sources
 from dozor.console import parts, words
 from dozor.console.actions import GOTO, RELOAD, choose_stretch
-from dozor.console.data import call_off, client
+from dozor.console.data import BLANK, call_off, client
 from dozor.console.pages import anomalies, dynamics, errors, geography, lines, overview, top
 from dozor.console.scope import RANGES, condition, merge, read_scope
 from dozor.console.settings import LANGUAGE_COOKIE, settings
@@ -68,39 +68,60 @@ def run() -> None:
 
 def _pages() -> dict[str, Any]:
     return {
-        "": st.Page(_shown(overview.draw), title=_("Overview"), icon=":material/visibility:", default=True),
+        "": st.Page(
+            _shown("", overview.draw), title=_("Overview"), icon=":material/visibility:", default=True
+        ),
         "dynamics": st.Page(
-            _shown(dynamics.draw), title=_("Dynamics"), icon=":material/show_chart:", url_path="dynamics"
+            _shown("dynamics", dynamics.draw),
+            title=_("Dynamics"),
+            icon=":material/show_chart:",
+            url_path="dynamics",
         ),
         "geography": st.Page(
-            _shown(geography.draw), title=_("Geography"), icon=":material/public:", url_path="geography"
+            _shown("geography", geography.draw),
+            title=_("Geography"),
+            icon=":material/public:",
+            url_path="geography",
         ),
         "top": st.Page(
-            _shown(top.draw), title=_("Top lists and statuses"), icon=":material/leaderboard:", url_path="top"
+            _shown("top", top.draw),
+            title=_("Top lists and statuses"),
+            icon=":material/leaderboard:",
+            url_path="top",
         ),
         "anomalies": st.Page(
-            _shown(anomalies.draw), title=_("Anomalies"), icon=":material/crisis_alert:", url_path="anomalies"
+            _shown("anomalies", anomalies.draw),
+            title=_("Anomalies"),
+            icon=":material/crisis_alert:",
+            url_path="anomalies",
         ),
         "errors": st.Page(
-            _shown(errors.draw), title=_("Server errors"), icon=":material/dns:", url_path="errors"
+            _shown("errors", errors.draw), title=_("Server errors"), icon=":material/dns:", url_path="errors"
         ),
-        "lines": st.Page(_shown(lines.draw), title=_("Lines"), icon=":material/notes:", url_path="lines"),
+        "lines": st.Page(
+            _shown("lines", lines.draw), title=_("Lines"), icon=":material/notes:", url_path="lines"
+        ),
     }
 
 
-def _shown(draw: Callable[[View], None]) -> Callable[[], None]:
+def _shown(name: str, draw: Callable[[View], None]) -> Callable[[], None]:
     """A page that is drawn again every few seconds while its range ends now, without the frame."""
 
     def page() -> None:
         live = view().scope.moving and not st.session_state.get("dz_paused")
         st.button(_("Cancel"), icon=":material/close:", key="dz_call_off", on_click=call_off)
+        busy = st.empty()
+        busy.html('<span class="dz-busy"></span>')
         st.fragment(refreshed, run_every=REFRESH if live else None, key="page")()
+        busy.empty()
 
     def refreshed() -> None:
         use_language(st.session_state["dz_language"])
         if st.session_state.pop(RELOAD, False) or GOTO in st.session_state:
             st.rerun()
+        st.session_state[BLANK] = st.session_state.get("dz_drawn") != name
         draw(view())
+        st.session_state["dz_drawn"] = name
 
     return page
 
@@ -148,6 +169,8 @@ def _bar(title: str) -> None:
             on_change=_choose_preset,
         )
         _own_range()
+        zone = view().local(view().now).tzname() or "UTC"
+        st.html(parts.caption(zone, _("Times are in {zone}.").format(zone=str(_zone()))), width="content")
         st.multiselect(
             _("Filters"),
             _FILTER_EXAMPLES,

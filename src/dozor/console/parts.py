@@ -156,9 +156,9 @@ def _bar(bar: Bar) -> str:
     )
 
 
-def caption(label: str) -> str:
-    """A small text in front of a control."""
-    return f'<span class="dz cap">{text(label)}</span>'
+def caption(label: str, hint: str = "") -> str:
+    """A small text beside a control."""
+    return f'<span class="dz cap" title="{text(hint)}">{text(label)}</span>'
 
 
 def _tone(tone: str) -> str:

@@ -24,7 +24,7 @@ LAYERS = [Layer(("ok",), "ok", "#000001"), Layer(("4xx", "5xx", "none"), "failed
 
 
 def steps(spec: dict[str, Any]) -> list[dict[str, int]]:
-    values: list[dict[str, int]] = spec["layer"][1]["data"]["values"]
+    values: list[dict[str, int]] = spec["datasets"][charts.STEPS]
     return values
 
 
@@ -63,8 +63,7 @@ def row(value: str, requests: int, errors: int = 0) -> CountedRow:
 
 
 def shapes(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    values = spec["layer"][1]["transform"][0]["from"]["data"]["values"]
-    return {value["code"]: value for value in values}
+    return {value["code"]: value for value in spec["datasets"][charts.COUNTRIES]}
 
 
 def test_countries_are_joined_by_the_digits_of_iso() -> None:
@@ -72,6 +71,20 @@ def test_countries_are_joined_by_the_digits_of_iso() -> None:
     assert {code: shape["id"] for code, shape in shapes(spec).items()} == {"RU": "643", "FR": "250"}
     assert shapes(spec)["FR"]["rate"] == 0.1
     assert spec["layer"][1]["encoding"]["color"]["scale"]["domain"] == [30, 900]
+
+
+def test_what_moves_stands_in_data_sets_so_that_a_refresh_draws_nothing_anew() -> None:
+    def drawing(line: Timeline, rows: list[CountedRow]) -> list[Any]:
+        specs = [
+            charts.time_line(line, LAYERS, LIGHT, START, START + timedelta(minutes=15)),
+            charts.world(rows, "requests", "x", LIGHT),
+        ]
+        return [{key: value for key, value in spec.items() if key != "datasets"} for spec in specs]
+
+    more = Series(name="ok", requests=(6, 7, 8), bytes=(0, 0, 0), clients=(1, 1, 1))
+    later = LINE.model_copy(update={"series": (more, *LINE.series[1:])})
+    before, after = [row("RU", 941), row("FR", 31)], [row("RU", 957), row("FR", 32)]
+    assert drawing(LINE, before) == drawing(later, after)
 
 
 def test_the_map_has_nearly_every_country_and_the_rest_are_in_the_list() -> None:

@@ -152,7 +152,10 @@ def _findings(view: View, fresh: Sequence[Finding]) -> None:
         caption = caption.format(count=words.count(len(rows)))
         if len(rows) == _MOST:
             caption = _("the first {count}").format(count=words.count(_MOST))
-        st.html(parts.heading(_("Findings"), caption))
+        with st.container(horizontal=True, vertical_alignment="center", key="findings-head"):
+            st.html(parts.heading(_("Findings"), caption), width="content")
+            if not chosen:
+                blocks.open_first(_open, signature, rows)
         key = f"findings-{hash(signature)}"
         st.dataframe(
             _columns(view, rows),

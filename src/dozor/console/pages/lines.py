@@ -82,7 +82,7 @@ def _rows(view: View, page: Lines, signature: Any, cursors: list[str], whole: in
     st.session_state[_SHOWN] = (signature, rows)
     left, right = st.columns([3, 2], gap="small") if chosen else (st.container(), None)
     with left, st.container(border=True, key="card-lines"):
-        _head(page, cursors, len(rows), whole)
+        _head(page, cursors, len(rows), whole, None if chosen else (signature, rows))
         key = f"lines-{hash(signature)}-{len(cursors)}"
         st.dataframe(
             _columns(view, rows),
@@ -112,7 +112,10 @@ def _by_link(wanted: str) -> Line | None:
         return None
 
 
-def _head(page: Lines, cursors: list[str], number: int, whole: int) -> None:
+def _head(
+    page: Lines, cursors: list[str], number: int, whole: int, closed: tuple[Any, Sequence[Line]] | None
+) -> None:
+    """What the table shows, and the ways to other pages; while no line is open, to the first."""
     first = (len(cursors) - 1) * _PAGE + 1
     caption = ngettext("{first}-{last} of {count}", "{first}-{last} of {count}", whole).format(
         first=format_number(first), last=format_number(first + number - 1), count=words.count(whole)
@@ -136,6 +139,8 @@ def _head(page: Lines, cursors: list[str], number: int, whole: int) -> None:
             on_click=_older,
             args=(cursors, page.next),
         )
+        if closed is not None:
+            blocks.open_first(_open, *closed)
 
 
 def _newer(cursors: list[str]) -> None:
