@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from dozor.infra.server import listener
 from tests.acceptance.running import DOZOR, Running, refused, running, until
 from tests.contract.traffic.stores import clickhouse_server
 
@@ -269,6 +271,36 @@ def test_a_store_that_is_away_pauses_and_recovers_by_itself(tmp_path: Path) -> N
             up.ready()
             up.stored(200)
             assert one_each(up) == list(range(200))
+            assert up.end() == 0
+
+
+def test_what_does_not_finish_within_the_grace_is_cut_off_and_named(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_text(lines(10))
+    (tmp_path / "db").mkdir()
+    words = ("--data-dir", tmp_path / "data", "--log", log)
+    with clickhouse_server(tmp_path / "db") as url:
+        server = int(listener(int(url.rpartition(":")[2])).split()[-1])
+        with running(*words, "--clickhouse-url", url, DOZOR_SHUTDOWN_GRACE_S="1") as up:
+            up.ready()
+            up.stored(10)
+            os.kill(server, signal.SIGSTOP)
+            append(log, lines(10, first=10))
+            lag = partial(re.search, r"^dozor_ingest_lag_bytes\{.*\} [1-9]", flags=re.MULTILINE)
+            until(lambda: lag(up.http.get("/metrics").text), f"lines that are not stored: {up}")
+            assert up.end() == 1
+            assert "Cut off, since it did not finish in time: ingest" in up.complained[-1]
+        os.kill(server, signal.SIGCONT)
+        with running(*words, "--clickhouse-url", url) as up:
+            up.stored(20)
+            assert one_each(up) == list(range(20))
+
+
+def test_a_store_that_never_answers_does_not_keep_the_process(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with running("--data-dir", tmp_path, "--clickhouse-url", url) as up:
+            assert up.not_ready()["parts"]["store"]["ready"] is False
             assert up.end() == 0
 
 

@@ -74,8 +74,14 @@ class StoreService:
         Raises:
             DozorError: It cannot be opened.
         """
+        opening = asyncio.create_task(asyncio.to_thread(self._open))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not opening.done():
+            return  # a server that does not answer may take minutes; nothing was stored yet
         try:
-            store = await asyncio.to_thread(self._open)
+            store = opening.result()
         except Exception as error:
             self._gate.reason = reason_of(error)
             raise

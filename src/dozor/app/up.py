@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ABORTED = 130
+
+_LAST_WAIT = 3.0  # seconds for threads to end once all services have
 
 
 def default_data_dir() -> Path:
@@ -143,14 +147,24 @@ def _serve(settings: Settings, read: Callable[[], Settings], *, demo: bool) -> i
     prefer_small()
     from dozor.app.live import run
 
-    ending = asyncio.run(run(settings, read, demo=demo))
-    code = _exit_code(ending)
-    if ending.cut or ending.aborted:
-        # A thread that was cut off would keep the process: there is nothing left to wait for.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    async def main() -> int:
+        ending = await run(settings, read, demo=demo)
+        code = _exit_code(ending)
+        # The loop would wait for threads that hang in a call to a dead server or disk.
+        leave = threading.Timer(0 if ending.cut or ending.aborted else _LAST_WAIT, _leave, (code,))
+        leave.daemon = True
+        leave.start()
+        return code
+
+    return asyncio.run(main())
+
+
+def _leave(code: int) -> None:
+    """End the process without waiting for anything."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _exit_code(ending: Ending) -> int:
