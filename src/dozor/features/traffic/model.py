@@ -283,6 +283,7 @@ class Delivery:
         errors: Schema `core.errorlog.ERROR_RECORD`, or None.
         rejects: Schema `columns.record.REJECT`, or None.
         format: Name of the format that the lines were parsed with.
+        again: Whether a process that was killed may have sent it before, wholly, partly or not at all.
     """
 
     source: str
@@ -291,6 +292,7 @@ class Delivery:
     errors: pa.RecordBatch | None = None
     rejects: pa.RecordBatch | None = None
     format: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -572,10 +574,12 @@ class Arrival(Chunk):
     Args:
         mark: To be written down before they are stored (the intent).
         after: To be written down once they are; an arrival without data only moves the mark.
+        again: Whether an earlier process began to store them.
     """
 
     mark: Mark
     after: Mark
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

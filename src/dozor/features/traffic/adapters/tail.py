@@ -632,7 +632,7 @@ class TailSource:
                 "%s is shorter than it was: %d bytes are gone.", mark.name, end - mark.offset - len(data)
             )
         # The token names the range as it was, whatever is left of it, since it may be stored already.
-        return self._arrival(life, data, end=end)
+        return replace(self._arrival(life, data, end=end), again=True)
 
     def _leave_line(self, life: _Life) -> bool:
         """Go behind the rest of a line that was cut; False while its end is not there."""

@@ -333,7 +333,7 @@ class _Maker:
         if batch.lines:
             batch.last = pc.max(rows.column("ts")).as_py()
         if batch.lines or batch.rejected:
-            batch.delivery = _without_empty(delivery)
+            batch.delivery = _without_empty(replace(delivery, again=arrival.again))
         self.stages.add(seconds)
         return batch
 

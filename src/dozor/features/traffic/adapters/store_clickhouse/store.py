@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from dozor.features.traffic.adapters.store_clickhouse import errors, lists, rows
 from dozor.features.traffic.adapters.store_clickhouse.asking import Asking
 from dozor.features.traffic.adapters.store_clickhouse.conditions import Where
 from dozor.features.traffic.adapters.store_clickhouse.lines import read_batches, read_line, read_lines
+from dozor.features.traffic.adapters.store_clickhouse.repeated import TOKEN_BITS, missing_rows, token_bits
 from dozor.features.traffic.adapters.store_clickhouse.schema import migrate
 from dozor.features.traffic.adapters.store_clickhouse.summary import summarise
 from dozor.features.traffic.core.summary import TOP
@@ -41,7 +41,6 @@ from dozor.infra.clickhouse import ClickHouse, open_clickhouse
 from dozor.kernel.errors import UnavailableError
 from dozor.kernel.i18n import _, format_bytes
 
-_HASH_BITS = 20
 _LEAST_SPACE = 16 << 20
 """Bytes: an insert needs some space beside its own, and so do the files of the others in the data folder."""
 
@@ -149,21 +148,27 @@ class ClickHouseStore:
             )
 
     def insert(self, delivery: Delivery) -> None:
-        """Keep a delivery exactly once, by its token, its three tables each."""
-        clickhouse = self._clickhouse
+        """Keep a delivery exactly once, by its token, its tables each."""
         self._note_format(delivery)
-        batch = self._next_batch(delivery.token)
-        source, token = delivery.source, delivery.token
+        batch, source = self._next_batch(delivery.token), delivery.source
         if delivery.records is not None and len(delivery.records):
             sent = rows.request_rows(delivery.records, source, batch)
-            if len(hits := rows.hit_rows(sent)):
-                clickhouse.insert("hits", hits, token=token)
-            clickhouse.insert("requests", sent, token=token)
+            self._keep("hits", rows.hit_rows(sent), delivery, batch)
+            self._keep("requests", sent, delivery, batch)
         if delivery.errors is not None and len(delivery.errors):
-            clickhouse.insert("errors", rows.error_rows(delivery.errors, source, batch), token=token)
+            self._keep("errors", rows.error_rows(delivery.errors, source, batch), delivery, batch)
         if delivery.rejects is not None and len(delivery.rejects):
             seen = time.time_ns() // 1_000_000
-            clickhouse.insert("rejects", rows.reject_rows(delivery.rejects, source, batch, seen), token=token)
+            self._keep("rejects", rows.reject_rows(delivery.rejects, source, batch, seen), delivery, batch)
+
+    def _keep(self, table: str, sent: pa.RecordBatch, delivery: Delivery, batch: int) -> None:
+        """Append rows once, whatever became of them before."""
+        token = delivery.token
+        # A server goes on when Dozor is killed, and an earlier insert may be under way there still.
+        if delivery.again and self._clickhouse.embedded and len(sent):
+            sent, token = missing_rows(self._clickhouse, table, sent, token), f"{token}/{batch}"
+        if len(sent):
+            self._clickhouse.insert(table, sent, token=token)
 
     def _note_format(self, delivery: Delivery) -> None:
         """Remember how a source is written, when that is news."""
@@ -177,10 +182,9 @@ class ClickHouseStore:
 
     def _next_batch(self, token: str) -> int:
         """A number for an insert: greater than all before it, and unlike those of other processes."""
-        told = hashlib.blake2b(token.encode(), digest_size=8).digest()
-        number = (time.time_ns() // 1_000_000 << _HASH_BITS) | int.from_bytes(told) % (1 << _HASH_BITS)
         with self._guard:
-            self._last_batch = max(self._last_batch + 1, number)
+            self._last_batch = max((self._last_batch >> TOKEN_BITS) + 1, time.time_ns() // 1_000_000)
+            self._last_batch = self._last_batch << TOKEN_BITS | token_bits(token)
             return self._last_batch
 
     def coverage(self) -> Coverage:
