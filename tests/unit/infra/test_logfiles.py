@@ -133,7 +133,7 @@ def test_a_renamed_file_is_left_at_reopen(tmp_path: Path) -> None:
     logfiles.log_to_folder(tmp_path, "text", max_bytes=0, backups=0)
     logging.getLogger("dozor").info("Before.")
     (tmp_path / "app.log").rename(tmp_path / "old.log")
-    assert logfiles.reopen() == 2
+    assert logfiles.reopen() >= 2  # pytest has one of its own
     logging.getLogger("dozor").info("After.")
     assert "Before." in (tmp_path / "old.log").read_text()
     assert (tmp_path / "app.log").read_text().endswith("dozor After.\n")
