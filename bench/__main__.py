@@ -1,4 +1,4 @@
-"""`python -m bench`: the report against GoAccess, detection, live ingest, queries, rest; or one of them alone."""
+"""`python -m bench`: the report against GoAccess, detection, live ingest, queries, rest; or one alone."""
 
 from __future__ import annotations
 

@@ -39,6 +39,9 @@ _CONNECT_S: Final = 5
 _ANSWER_S: Final = 300
 _POLL_S: Final = 0.1
 _HTTP_PORTS: Final = {"http": 8123, "https": 8443}
+_EMBEDDED: Final = {"mark_cache_size": 128 << 20, "primary_index_cache_size": 128 << 20}
+"""Caches of the engine in this process, in bytes: a server would take gigabytes."""
+
 _NAME: Final = re.compile(r"[A-Za-z_]\w{0,62}")
 
 # Numbers of ClickHouse's errors (src/Common/ErrorCodes.cpp), by what the reader should do.
@@ -336,7 +339,7 @@ def _open_embedded(folder: Path, database: str) -> ClickHouse:
         from clickhouse_connect import get_client  # noqa: PLC0415
 
         def connect() -> Client:
-            return get_client(interface="chdb", path=str(folder / "chdb"))
+            return get_client(interface="chdb", path=str(folder / "chdb"), chdb_options=_EMBEDDED)
 
         clickhouse = ClickHouse(connect, database, str(folder), embedded=True, owned=opened.pop_all())
     try:

@@ -1,4 +1,5 @@
 -- Requests, lines of error logs and lines that were neither; each insert carries a token and counts once.
+-- What an insert has kept survives a power cut, since the file that was read is not read again.
 -- Statements end with a semicolon at a line's end, and may be run again after a crash at any of them.
 
 -- `raw` and `target` mostly repeat what other columns hold: `cut` is the line without them, `tail` is the
@@ -44,8 +45,8 @@ CREATE TABLE IF NOT EXISTS requests
 ENGINE = MergeTree
 PARTITION BY toMonday(toDate32(ts))
 ORDER BY (ts, batch, row)
-SETTINGS non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 67108864,
-    enable_vertical_merge_algorithm = 0, index_granularity = 2048;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1,
+    min_bytes_for_wide_part = 67108864, enable_vertical_merge_algorithm = 0, index_granularity = 2048;
 
 -- The requests that rules hit, once more: one in a hundred, so that questions about attacks read little.
 CREATE TABLE IF NOT EXISTS hits AS requests;
@@ -74,7 +75,7 @@ CREATE TABLE IF NOT EXISTS errors
 ENGINE = MergeTree
 PARTITION BY toMonday(toDate32(ts))
 ORDER BY (ts, batch, row)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- A line that is no request has no time of its own: `seen` is when it was stored.
 CREATE TABLE IF NOT EXISTS rejects
@@ -90,7 +91,7 @@ CREATE TABLE IF NOT EXISTS rejects
 )
 ENGINE = MergeTree
 ORDER BY (seen, batch, row)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS sources
 (
