@@ -50,7 +50,7 @@ class Housekeeper:
 
     name = "housekeeper"
 
-    def __init__(self, *, every: float = 20.0) -> None:
+    def __init__(self, *, every: float = 10.0) -> None:
         self._every = every
 
     async def run(self, stop: asyncio.Event) -> None:
