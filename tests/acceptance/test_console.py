@@ -477,7 +477,7 @@ def test_a_long_question_tells_that_it_is_counted_and_can_be_called_off(
 
     queries.script["lines"] = slow
     looking.goto(f"{console}/lines")
-    expect(looking.locator("[data-testid=stSkeleton]").first).to_be_visible()
+    expect(looking.locator("[data-testid=stSkeletonElement]").first).to_be_visible()
     expect(looking.get_by_text(re.compile("Still counting: .*% done"))).to_be_visible()
     looking.get_by_role("button", name="Cancel").click()
     expect(looking.get_by_text("The question was called off.")).to_be_visible()
@@ -486,6 +486,7 @@ def test_a_long_question_tells_that_it_is_counted_and_can_be_called_off(
     expect(looking.locator("[data-testid=stDataFrame]")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_question_that_outlasts_the_refresh_is_answered_all_the_same(
     looking: Page, console: str, queries: FakeQueries
 ) -> None:

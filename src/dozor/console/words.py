@@ -135,6 +135,11 @@ def severity_name(severity: str) -> str:
     return names.get(severity) or shown(severity)
 
 
+def severity_rank(severity: str) -> int:
+    """The place of a severity, the worst first; an unknown one comes last."""
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES) - 1
+
+
 def series_name(split: str, name: str) -> str:
     """What a series of a time line is called in its legend."""
     names = {

@@ -78,7 +78,7 @@ def _draw(view: View, answers: Answers) -> None:
             height=160,
             conditions=("attack = true",),
         )
-        _findings(view, answers["findings"].items)
+        _findings(view, sorted(answers["findings"].items, key=lambda one: words.severity_rank(one.severity)))
 
 
 def _kinds(view: View, kinds: TopList) -> str:

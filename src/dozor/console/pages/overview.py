@@ -84,7 +84,10 @@ def _draw(view: View, answers: Answers) -> None:
     with right:
         needs = sorted(
             _needs(view, answers),
-            key=lambda need: (_rank(need.severity), -need.since.timestamp() if need.since else 0.0),
+            key=lambda need: (
+                words.severity_rank(need.severity),
+                -need.since.timestamp() if need.since else 0.0,
+            ),
         )
         st.html(_needs_card(view, needs, answers["findings"].items))
     blocks.grid(
@@ -149,15 +152,11 @@ def _need_of(view: View, findings: Sequence[Finding]) -> Need:
         text = ngettext("{count} answered 2xx", "{count} answered 2xx", answered)
         told.append(text.format(count=words.count(answered)))
     what = f"{name[:1].upper()}{name[1:]}: {', '.join(told)}"
-    worst = min(_rank(finding.severity) for finding in findings)
+    worst = min(words.severity_rank(finding.severity) for finding in findings)
     href = view.scope.href("anomalies", add=[condition("classes", "=", attack_class)])
     return Need(
         words.SEVERITIES[worst], what, href, _("Show findings"), max(finding.last for finding in findings)
     )
-
-
-def _rank(severity: str) -> int:
-    return words.SEVERITIES.index(severity) if severity in words.SEVERITIES else len(words.SEVERITIES) - 1
 
 
 def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) -> str:
