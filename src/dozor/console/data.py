@@ -78,7 +78,7 @@ def client() -> Client:
 
 @st.cache_resource(show_spinner=False)
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(8, "console-ask")
+    return ThreadPoolExecutor(16, "console-ask")
 
 
 def ask(view: View, name: str, height: int, /, **questions: Question) -> Answers | None:
