@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, cycle
+from operator import methodcaller
 from typing import Any
 
 import chdb
@@ -556,10 +557,10 @@ def _questions(chosen: Filters) -> Iterator[Callable[[Store], Any]]:
     yield lambda store: store.findings(chosen)
     yield lambda store: store.totals(chosen)
     for split in Split:
-        yield lambda store, split=split: store.timeline(chosen, split=split)
+        yield methodcaller("timeline", chosen, split=split)
     dimensions = Dimension if chosen is EVERYTHING else (Dimension.PATH, Dimension.CLIENT, Dimension.CLASS)
     for dimension, measure in zip(dimensions, cycle(Measure), strict=False):
-        yield lambda store, d=dimension, m=measure: store.top(chosen, d, measure=m, limit=4)
+        yield methodcaller("top", chosen, dimension, measure=measure, limit=4)
 
 
 def _rounded(summary: Summary) -> Summary:

@@ -1,8 +1,9 @@
 """What is already there of a delivery that comes again because the process that sent it was killed.
 
-ClickHouse notes a token just before the part with its rows appears (traced: a write to the log of tokens, then
-the rename of the part). Killed in between, it takes the token for kept, and would drop the rows for ever. So what
-comes again after a crash is looked for by its rows, and what is missing goes under a token of its own.
+ClickHouse notes a token just before the part with its rows appears (traced: a write to the log of tokens,
+then the rename of the part). Killed in between, it takes the token for kept, and would drop the rows for
+ever. So what comes again after a crash is looked for by its rows, and what is missing goes under a token
+of its own.
 """
 
 from __future__ import annotations
