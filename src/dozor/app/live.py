@@ -186,7 +186,7 @@ def build_console(port: int) -> Any:
 
     _log_as_others_do()
     console = Console(f"http://127.0.0.1:{port}", language=current_language())
-    for name in ("altair", "polars"):
+    for name in ("dozor.console.frame", "pandas"):
         import_module(name)
     return console
 
