@@ -45,6 +45,7 @@ Say = Callable[[str], None]
 
 def run(say: Say = print) -> bool:
     """Measure and print; False when a line is missing or doubled."""
+    say(f"Busy before the start: {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores.")
     log = _generate()
     right = True
     for name in ("file", "live", "latency"):
@@ -74,6 +75,7 @@ def _told(name: str, found: dict[str, Any]) -> Iterator[str]:
         case "file":
             yield f"\n## From a file of {found['lines']:,} lines\n"
             yield f"{found['lines'] / found['seconds']:,.0f} lines/s ({found['seconds']:.2f} s)"
+            yield f"{found['cpu'] / found['lines'] * 1e6:.1f} us of processor time for each line"
         case "live":
             yield "\n## Followed live\n"
             for rate in found["rates"]:
@@ -145,13 +147,14 @@ def measure_file(log: Path, folder: Path) -> dict[str, Any]:
     report._warm(log)  # noqa: SLF001 - the same measure
     began = time.perf_counter()
     with ingesting(log, folder) as (ingest, store):
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         while sum(status.lines for status in ingest.status()) < FILE_LINES:
             time.sleep(0.01)
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, time.process_time() - used
         count = store.coverage().requests
         stages = {"setup": started - began, **ingest.seconds()}
-    return {"lines": FILE_LINES, "seconds": seconds, "stages": stages, "right": count == FILE_LINES}
+    right = count == FILE_LINES
+    return {"lines": FILE_LINES, "seconds": seconds, "cpu": cpu, "stages": stages, "right": right}
 
 
 def measure_live(log: Path, folder: Path) -> dict[str, Any]:
