@@ -239,7 +239,10 @@ class TrafficQueries(Protocol):
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[dict[str, Any]]:
-        """Lines of error logs (`core.errorlog.ERROR_RECORD` and `source`), newest first; `message` is folded."""
+        """Lines of error logs, newest first: `core.errorlog.ERROR_RECORD`, `source` and `id`.
+
+        `message` is a folded one.
+        """
 
     def rejects(self, *, limit: int = 100) -> tuple[Reject, ...]:
         """The latest lines that were no requests."""
