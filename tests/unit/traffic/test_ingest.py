@@ -275,7 +275,7 @@ def test_to_stop_while_the_store_is_away_leaves_the_rest_to_the_next_start(
     store.away = True
     log.write_bytes(lines(0, 100))
     with running(build(log, store, checkpoints, pace=replace(QUICK, retry_cap=60, retry=60))) as end:
-        wait_for(lambda: checkpoints.marks())
+        wait_for(checkpoints.marks)
         began = time.monotonic()
         end()
         assert time.monotonic() - began < 5
@@ -457,7 +457,7 @@ def test_a_lag_is_warned_of_once_and_taken_back(
         assert caplog.text.count("has caught up") == 1
 
 
-def test_logs_are_looked_at_less_often_the_more_of_them_grow(tmp_path: Path, store: CountingStore) -> None:
+def test_logs_are_looked_at_less_often_the_more_of_them_grow(store: CountingStore) -> None:
     clock = [100.0]
     pace = Pace(delay=0.1, share=0.05, delay_cap=0.3)
     ingest = LiveIngest([], PLAIN_PIPELINE, store, InMemoryCheckpoints(), pace=pace, clock=lambda: clock[0])
