@@ -3,7 +3,7 @@
     python tests/clickhouse_http.py FOLDER PORT_FILE [PASSWORD]
 
 The same engine as the real server's, so that SQL, types and errors are the real ones. The port is chosen by
-the system and written to PORT_FILE. Every request has a connection of its own: there are no sessions.
+the system and written to PORT_FILE. No two requests share a connection at a time, and none a session.
 """
 
 from __future__ import annotations
@@ -71,20 +71,21 @@ class _Handler(BaseHTTPRequestHandler):
         bound = {name[6:]: value for name, value in params.items() if name.startswith("param_")}
         # What stands in the URL comes before what stands in the body.
         sql, data = (params["query"], body) if "query" in params else (body.decode(), b"")
-        connection = chdb.connect(self.server.location)
-        try:
-            if database := params.get("database"):
-                connection.query(f"USE `{database}`")
-            for name, value in params.items():
-                if name not in _NO_SETTINGS and not name.startswith("param_"):
-                    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-                    connection.query(f"SET {name} = '{quoted}'")
-            if (insert := _INSERT.fullmatch(sql)) and data:
-                return self._insert(connection, sql[: insert.start(1)], insert[1], data)
+        settings = {
+            name: value
+            for name, value in params.items()
+            if name not in _NO_SETTINGS and not name.startswith("param_")
+        }
+        key = (params.get("database", ""), *settings.items())
+        connection = self.server.take(key)
+        if (insert := _INSERT.fullmatch(sql)) and data:
+            answer = self._insert(connection, sql[: insert.start(1)], insert[1], data)
+        else:
             result = connection.query(sql, params.get("default_format", "TabSeparated"), params=bound)
-            return result.bytes() or b""
-        finally:
-            connection.close()
+            answer = result.bytes() or b""
+        # After an error it is left: what it says next could not be trusted.
+        self.server.idle.setdefault(key, []).append(connection)
+        return answer
 
     def _insert(self, connection: Any, head: str, form: str, data: bytes) -> bytes:
         with tempfile.NamedTemporaryFile(dir=self.server.folder) as file:
@@ -114,6 +115,21 @@ class _Server(ThreadingHTTPServer):
         self.location = str(folder / "chdb")
         # One connection stays open: with the last one the engine would go.
         self.kept = chdb.connect(self.location)
+        self.idle: dict[tuple[Any, ...], list[Any]] = {}
+
+    def take(self, key: tuple[Any, ...]) -> Any:
+        """A connection with this database and these settings, which no other request uses."""
+        idle = self.idle.get(key)
+        if idle:
+            return idle.pop()
+        database, *settings = key
+        connection = chdb.connect(self.location)
+        if database:
+            connection.query(f"USE `{database}`")
+        for name, value in settings:
+            quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+            connection.query(f"SET {name} = '{quoted}'")
+        return connection
 
 
 def main(folder: Path, port_file: Path, password: str = "") -> None:

@@ -10,7 +10,6 @@ from itertools import count, cycle
 from operator import methodcaller
 from typing import Any
 
-import chdb
 import polars as pl
 import pytest
 
@@ -18,7 +17,7 @@ from bench.generate import attack_samples
 from dozor.app.pipeline import build_pipeline
 from dozor.app.settings import Settings
 from dozor.columns.record import RECORD
-from dozor.features.traffic.adapters.store_clickhouse import open_store
+from dozor.features.traffic.adapters.store_clickhouse import ClickHouseStore, open_store
 from dozor.features.traffic.core.demo import (
     DemoFormat,
     DemoOptions,
@@ -42,6 +41,7 @@ from dozor.features.traffic.model import (
     Totals,
 )
 from dozor.features.traffic.service import Pipeline, report
+from dozor.infra.clickhouse import ClickHouse, open_clickhouse
 from dozor.kernel.errors import CancelledError, UsageError
 from dozor.testing import InMemoryRecordStore, InMemorySpill
 from tests.contract.traffic.stores import (
@@ -71,8 +71,8 @@ Open = Callable[[str], Store]
 def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     """Opens an empty store of a kind: one engine and one server serve all tests, each with a database."""
     folder = tmp_path_factory.mktemp("store")
-    # The engine goes with its last connection: this one keeps it from test to test.
-    engine = chdb.connect(str(folder / "events" / "chdb"))
+    # The engine goes with its last connection: those of this one keep it from test to test.
+    engine = open_clickhouse(folder=folder / "events")
     with clickhouse_server(folder) as url:
 
         def opened(kind: str) -> Store:
@@ -81,7 +81,8 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
                 return InMemoryRecordStore(rule_facts=FACTS)
             if kind == "http":
                 return open_store(url=url, database=database, rule_facts=FACTS)
-            return open_store(folder=folder / "events", database=database, rule_facts=FACTS)
+            other = ClickHouse(engine._connect, database, engine.place, embedded=True)
+            return ClickHouseStore(other, rule_facts=FACTS)
 
         yield opened
     engine.close()
