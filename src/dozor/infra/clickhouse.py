@@ -335,6 +335,15 @@ def open_clickhouse(
     return _open_embedded(folder, database or DATABASE)
 
 
+def place_of(url: str) -> str:
+    """The database that a URL means, `http://host:8123/dozor`: the same for each way to write it.
+
+    Raises:
+        SettingsError: The URL is none.
+    """
+    return str(_read_url(url, None)[0])
+
+
 def _open_embedded(folder: Path, database: str) -> ClickHouse:
     with ExitStack() as opened:
         opened.enter_context(owned_folder(folder))
