@@ -45,7 +45,8 @@ def build_sources(settings: TrafficSettings, folder: Path, more: Sequence[Path] 
 
     names = [*settings.logs, *map(str, more)]
     spool = folder / SPOOL
-    twice = next((name for name in names if names.count(name) > 1), None)
+    meant = [name if name == STDIN else os.path.abspath(name) for name in names]  # noqa: PTH100 - links stay as they are
+    twice = next((name for name, path in zip(names, meant, strict=True) if meant.count(path) > 1), None)
     if twice is not None:
         raise UsageError(
             _("The log {name} is named twice.").format(name=twice), hint=_("Name it once with --log.")

@@ -15,7 +15,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import click
 
@@ -34,6 +33,7 @@ from dozor.features.traffic.adapters.checkpoint_sqlite import SqliteCheckpoints
 from dozor.features.traffic.core.formats import find_format
 from dozor.features.traffic.model import RuleFacts
 from dozor.features.traffic.ports import LiveSource, RecordStore, TrafficQueries
+from dozor.infra.clickhouse import place_of
 from dozor.infra.folder import owned_folder
 from dozor.infra.memory import Housekeeper
 from dozor.infra.metrics import Metrics
@@ -125,7 +125,7 @@ def compose(
     store = StoreService(gate, lambda: open_store(settings, folder), before_close=pool.close)
     supervisor.add(store, essential=True)
     supervisor.add(ingest, essential=True)
-    supervisor.add(ConsoleService(console, lambda: build_console(port)))
+    supervisor.add(ConsoleService(console, lambda: build_console(address(settings.host, port))))
     supervisor.add(Housekeeper())
     supervisor.add(Announcer(readiness.reasons, lambda: behind(ingest.status()), say))
     return Composed(supervisor, port)
@@ -155,10 +155,9 @@ def rule_facts(settings: Settings) -> Mapping[str, RuleFacts]:
 def checkpoints_name(settings: Settings) -> str:
     """The file of the checkpoints: they belong to one store, and another one begins anew."""
     url = settings.traffic.clickhouse_url
-    if url is None:
+    if not url:
         return "checkpoints.sqlite"
-    place = urlsplit(url)
-    named = f"{place.hostname}:{place.port}{place.path}"
+    named = place_of(url).partition("://")[2]
     return f"checkpoints-{hashlib.blake2b(named.encode(), digest_size=6).hexdigest()}.sqlite"
 
 
@@ -178,14 +177,19 @@ def data_folder(settings: Settings, *, demo: bool) -> Path:
     return folder.with_name(folder.name + DEMO_SUFFIX) if demo else folder
 
 
-def build_console(port: int) -> Any:
+def address(host: str, port: int) -> str:
+    """Where this machine reaches the process that serves on `host`."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://127.0.0.1:{port}"
+
+
+def build_console(api: str) -> Any:
     """Load the console, with what its pages would load at the first visit."""
     from importlib import import_module
 
     from dozor.console.serve import Console
 
     _log_as_others_do()
-    console = Console(f"http://127.0.0.1:{port}", language=current_language())
+    console = Console(api, language=current_language())
     for name in ("dozor.console.frame", "pandas"):
         import_module(name)
     return console
@@ -219,7 +223,7 @@ def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[str
     named = [name if demo else _with_note(name) for name in sources]
     days = settings.traffic.retention_days
     for title, lines in (
-        (_("console"), [f"http://127.0.0.1:{port}"]),
+        (_("console"), [address(settings.host, port)]),
         (_("sources"), named or [_("none; name a log with --log, or look around with --demo")]),
         (_("data"), [str(folder)]),
         (_("events"), [mask(settings.traffic.clickhouse_url)] if settings.traffic.clickhouse_url else []),

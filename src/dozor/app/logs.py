@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from dozor.app.settings import Settings, leaves
 from dozor.infra import logfiles
@@ -68,6 +69,7 @@ class Reload:
                 count=count
             )
         )
+        changed: set[str] = set()
         try:
             wanted = self._read()
             changed = _changed(self._settings, wanted)
@@ -79,6 +81,9 @@ class Reload:
                 )
         except DozorError as error:
             self._say(_("The settings stay as they were: {reason}").format(reason=error))
+            if changed & _LIVE:  # what was set up before is gone by now
+                with suppress(DozorError):
+                    start_logging(self._settings)
             return
         if changed & _LIVE:
             self._say(_("Taken over: {names}.").format(names=", ".join(sorted(changed & _LIVE))))

@@ -17,18 +17,20 @@ LOCK = "dozor.pid"
 
 @contextmanager
 def owned_folder(path: Path) -> Iterator[Path]:
-    """Own `path` until the block ends; it is made when missing, and closed to other users.
+    """Own `path` until the block ends; it is made when missing, and an empty one is closed to other users.
 
-    The lock is the kernel's: it ends with the process, however that ends.
+    A folder that holds something stays as open as it is: it may be /tmp. The lock is the kernel's: it ends
+    with the process, however that ends.
 
     Raises:
         JobError: Another process owns it, or it cannot be made or written.
     """
     try:
         path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        # A folder of another owner that this user may write, such as a mounted volume, stays as it is.
-        with suppress(PermissionError):
-            path.chmod(PRIVATE)
+        if not any(path.iterdir()):
+            # A folder of another owner that this user may write, such as a mounted volume, stays as it is.
+            with suppress(PermissionError):
+                path.chmod(PRIVATE)
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unusable(path, error) from error

@@ -209,7 +209,9 @@ class Supervisor:
             try:
                 await entry.service.run(entry.stop)
                 break
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other services go on
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - a panic of a Rust library is no Exception
                 failures = 1 if loop.time() - started >= self._backoff.steady else failures + 1
                 if entry.stop.is_set():
                     _log.warning("The service %s failed while it was ending: %s", name, reason_of(error))
@@ -226,7 +228,7 @@ class Supervisor:
             self._note(entry, entry.status.state, restarts=entry.status.restarts + 1)
         self._note(entry, State.STOPPED)
 
-    def _beyond_help(self, entry: _Entry, error: Exception) -> bool:
+    def _beyond_help(self, entry: _Entry, error: BaseException) -> bool:
         """Note the failure; tell whether running again cannot help."""
         if not isinstance(error, DozorError) and reason_of(error) != entry.status.reason:
             _log.error("The service %s has a bug.", entry.service.name, exc_info=error)
@@ -241,7 +243,7 @@ class Supervisor:
         return True
 
     def _note(
-        self, entry: _Entry, state: State, error: Exception | None = None, *, restarts: int | None = None
+        self, entry: _Entry, state: State, error: BaseException | None = None, *, restarts: int | None = None
     ) -> None:
         before = entry.status
         entry.status = Status(

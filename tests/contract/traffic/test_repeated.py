@@ -7,10 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from dozor.features.traffic.adapters.store_clickhouse import ClickHouseStore, open_store
 from dozor.features.traffic.model import Delivery, Filters
+from dozor.infra.clickhouse import ClickHouse
+from dozor.kernel.errors import UnavailableError
 from tests.contract.traffic.stores import errors, rejects, requests
 
 LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,6 +61,26 @@ def test_rows_that_are_missing_though_their_token_is_known_are_kept(
     for _ in range(3):
         store.insert(replace(whole, again=True))
         assert count(store) == before
+
+
+def test_an_insert_that_failed_with_its_token_known_is_kept_when_it_comes_again(
+    store: ClickHouseStore, whole: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert, failing = ClickHouse.insert, ["hits", "requests", "errors", "rejects"]
+
+    def insert_and_fail(self: ClickHouse, table: str, rows: pa.RecordBatch, *, token: str) -> None:
+        insert(self, table, rows, token=token)
+        if failing and failing[0] == table:
+            lose(store, failing.pop(0))
+            raise UnavailableError("No space left on device.")
+
+    monkeypatch.setattr(ClickHouse, "insert", insert_and_fail)
+    for _ in range(4):
+        with pytest.raises(UnavailableError):
+            store.insert(whole)
+    for _ in range(2):
+        store.insert(whole)
+        assert count(store) == (3, 1, 1, 1)
 
 
 def test_of_a_delivery_that_is_there_in_part_the_rest_is_kept(

@@ -41,6 +41,7 @@ def test_sources_are_logs_pipes_and_addresses(tmp_path: Path) -> None:
     ("settings", "told"),
     [
         ({"logs": ["a.log", "a.log"]}, r"The log a\.log is named twice\."),
+        ({"logs": ["a.log", "./a.log"]}, r"The log a\.log is named twice\."),
         ({"logs": ["/tmp/"]}, r"'/tmp/' is a folder\. .* --log '/tmp/\*\.log'"),
         ({"syslog_udp": "host"}, r"The address 'host' of --syslog-udp cannot be used\."),
         ({"syslog_tcp": "host:70000"}, r"The address 'host:70000' of --syslog-tcp cannot be used\."),

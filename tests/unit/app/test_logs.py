@@ -65,6 +65,16 @@ def test_settings_that_cannot_be_read_change_nothing() -> None:
     assert said[-1].startswith("The settings stay as they were: LOG_LEVEL")
 
 
+def test_a_log_folder_that_cannot_be_used_leaves_the_one_in_force(tmp_path: Path) -> None:
+    before = Settings(log_dir=tmp_path / "good", log_level="info")
+    start_logging(before)
+    (tmp_path / "file").touch()
+    said = reload(before, log_dir=tmp_path / "file")
+    assert said[-1].startswith("The settings stay as they were: The log file")
+    logging.getLogger("dozor").info("Still here.")
+    assert "Still here." in (tmp_path / "good" / "app.log").read_text()
+
+
 def test_a_second_reload_compares_with_what_is_in_force() -> None:
     said: list[str] = []
     wanted = Settings(log_level="info")

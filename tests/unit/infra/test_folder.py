@@ -31,6 +31,14 @@ def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> No
         assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_folder_that_holds_something_else_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "of somebody else").touch()
+    tmp_path.chmod(0o755)
+    for _ in range(2):
+        with owned_folder(tmp_path):
+            assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_folder_in_use_names_its_owner_and_is_free_after_a_kill(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True

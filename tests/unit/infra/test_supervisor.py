@@ -39,7 +39,7 @@ async def done_at_once(stop: asyncio.Event) -> None:
     del stop
 
 
-def fails(error: Exception, *, after: float = 0) -> Body:
+def fails(error: BaseException, *, after: float = 0) -> Body:
     async def body(stop: asyncio.Event) -> None:
         del stop
         await asyncio.sleep(after)
@@ -147,6 +147,16 @@ def test_a_bug_is_named_with_its_kind_and_does_not_end_the_process() -> None:
     supervisor, ending, _took = supervise(service)
     assert ending == Ending()
     assert supervisor.statuses[0].reason == "ZeroDivisionError: division by zero"
+
+
+def test_a_panic_of_a_library_restarts_its_service() -> None:
+    class PanicException(BaseException):
+        """As Polars raises it: no Exception."""
+
+    service = FakeService("a", fails(PanicException("index out of bounds")))
+    supervisor, ending, _took = supervise(service)
+    assert (len(service.starts), ending) == (2, Ending())
+    assert supervisor.statuses[0].reason == "PanicException: index out of bounds"
 
 
 def test_a_usage_error_is_final_for_its_service_alone() -> None:

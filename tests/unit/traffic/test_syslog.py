@@ -169,6 +169,74 @@ def test_a_spool_is_cut_into_files_and_stored_ones_are_deleted(tmp_path: Path) -
     os.close(reading)
 
 
+def test_a_full_spool_of_many_logs_takes_more_once_they_are_stored(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "stdin", most=3000)
+    reading, writing = os.pipe()
+    source = StdinSource(tmp_path, descriptor=reading)
+    source.open([])
+    for name in "abc":
+        spool.write({name: lines(0, 12)})
+    assert not spool.takes()
+
+    def takes() -> bool:
+        for arrival in take_all(source):
+            source.stored(arrival.after)
+        return spool.takes()
+
+    wait_for(takes)
+    os.close(writing)
+    source.close()
+    spool.close()
+    os.close(reading)
+
+
+def test_a_stored_file_is_deleted_and_no_other_that_took_its_identity(tmp_path: Path) -> None:
+    closed = tmp_path / "nginx.log.1"
+    closed.write_bytes(lines(0, 3))
+    status = closed.stat()
+    spool = Spool(tmp_path)
+    spool.delete((status.st_dev, status.st_ino), status.st_size - 1)
+    assert closed.exists()
+    spool.delete((status.st_dev, status.st_ino), status.st_size)
+    assert not closed.exists()
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_none(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    source = StdinSource(tmp_path / "[ab]*", descriptor=reading)
+    source.open([])
+    os.write(writing, line(1))
+    assert text(received(source, len(line(1)))) == line(1)
+    source.close()
+    os.close(writing)
+    os.close(reading)
+
+
+def test_a_receiver_that_broke_is_told(tmp_path: Path) -> None:
+    source = StdinSource(tmp_path, descriptor=os.open(tmp_path, os.O_RDONLY))  # a folder cannot be read
+    source.open([])
+    wait_for(lambda: source.followed()[0].reason)
+    assert source.followed()[0].reason.startswith("IsADirectoryError")
+    source.close()
+
+
+def test_to_close_takes_all_that_is_there(
+    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syslog, "_AT_ONCE", 5)
+    monkeypatch.setattr(syslog, "_READ", 500)
+    source = SyslogSource(protocol, "127.0.0.1", 0, spool=tmp_path)
+    source.open([])
+    send(protocol, source.port, [framed(0)])
+    received(source, len(line(0)))  # it is connected by now
+    send(protocol, source.port, list(map(framed, range(1, 100))))
+    if protocol == "tcp":
+        wait_for(lambda: b"/n/5 " in b"".join(path.read_bytes() for path in tmp_path.rglob("*.log")))
+    source.close()
+    (kept,) = tmp_path.rglob("nginx.log")
+    assert kept.read_bytes() == lines(0, 100)
+
+
 def test_standard_input_is_followed_until_it_ends(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     source = StdinSource(tmp_path, descriptor=reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -520,6 +521,114 @@ def test_a_damaged_archive_gives_what_is_whole_and_holds_up_nothing(log: Path) -
     follower.take()
     assert follower.source.followed()[0].reason == ""
     assert all(mark.finished or mark.offset == 870 for mark in follower.marks.values())
+
+
+class Disk:
+    """A disk that does not answer: reading files on it fails while `now` is true."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = False
+        for name in ("status", "read"):
+            monkeypatch.setattr(tail._Plain, name, self._failing(getattr(tail._Plain, name)))
+
+    def _failing(self, done: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            if self.now:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return done(*arguments)
+
+        return call
+
+
+def test_a_disk_that_was_away_is_told_until_it_is_back(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, follower = Disk(monkeypatch), Follower(log)
+    assert follower.take() == lines(0, 50)
+    for round_ in range(2):  # a second time long after does not count as the rest of the first
+        append(log, line(50 + round_))
+        disk.now = True
+        assert follower.take() == b""
+        assert os.strerror(errno.ESTALE) in follower.source.followed()[0].reason
+        disk.now = False
+        assert follower.take(after=20) == line(50 + round_)
+        follower.take()
+        assert follower.source.followed()[0].reason == ""
+        follower.clock.now += 2 * LINGER
+    assert not any(mark.finished for mark in follower.marks.values())
+
+
+def test_a_folder_that_may_not_be_listed_breaks_no_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: object) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "access.log").write_bytes(lines(0, 50))
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert Follower(tmp_path / "*" / "access.log").take() == lines(0, 50)
+
+
+def test_an_intent_outlives_a_file_that_cannot_be_read_for_now(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, follower = Disk(monkeypatch), Follower(log)
+    first = follower.next()
+    follower.keep(first.mark)
+    follower.crash()
+    append(log, lines(50, 10))
+    follower.start()
+    disk.now = True
+    assert follower.source.next(1 << 20) is None
+    disk.now = False
+    follower.clock.now += 20
+    again = follower.next()
+    assert (again.mark.token, again.again) == (first.mark.token, True)
+
+
+def test_a_file_that_was_renamed_while_it_was_opened_is_not_taken_for_another(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, opened = Follower(log), tail._open
+    follower.take()
+    follower.crash()
+
+    def rotate_first(path: Path) -> tail._Plain | tail._Packed:
+        monkeypatch.setattr(tail, "_open", opened)
+        append(log, line(50))
+        rename(log)
+        log.write_bytes(lines(51, 100))
+        return opened(path)
+
+    append(log, b"")
+    monkeypatch.setattr(tail, "_open", rotate_first)
+    follower.start()
+    assert follower.take() == lines(50, 101)
+
+
+def test_of_the_files_that_were_let_go_only_the_latest_are_remembered(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "_REMEMBERED", 3)
+    follower = Follower(log)
+    for number in range(8):
+        follower.take()
+        rename(log)
+        log.write_bytes(lines(100 * number, 10))
+        follower.take(after=LINGER)
+        follower.take(after=LINGER)
+    assert len(follower.source._marks) == 3
+    assert follower.take() == b""
+
+
+def test_a_log_that_grows_without_end_holds_up_no_other(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.log").write_bytes(lines(0, 20))
+    source = Follower(tmp_path / "*.log").source
+    source.scan()
+    taken = [source.next(200) for _ in range(6)]
+    names = [arrival.mark.name for arrival in taken if arrival is not None]
+    assert len(set(names[:3])) == 3
+    assert names[3:] == names[:3]
 
 
 def test_an_entry_of_an_error_log_is_not_cut_in_its_lines(tmp_path: Path) -> None:

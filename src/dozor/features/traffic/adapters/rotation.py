@@ -75,12 +75,17 @@ def _without(name: str, patterns: Iterable[re.Pattern[str]]) -> str | None:
     return None
 
 
+def names_in(folder: Path) -> list[str]:
+    """Names of what is in a folder; none when it is gone or may not be listed."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names alone are wanted
+    except OSError:
+        return []
+
+
 def siblings(folder: Path, family: str) -> list[Sibling]:
     """Regular files of a family, the oldest first; in a folder that cannot be listed the log itself."""
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names alone are wanted
-    except OSError:
-        names = [family]
+    names = names_in(folder) or [family]
     present = frozenset(names)
     found: dict[str, Sibling] = {}
     for name in names:

@@ -8,11 +8,13 @@ power failure may take the last seconds; a sender that has to outlive that keeps
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dozor.features.traffic.adapters.files import unreadable
@@ -36,7 +38,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Spool:
-    """Logs that are appended to, in a folder of their own; used by one thread.
+    """Logs that are appended to, in a folder of their own; used by one thread, but for `delete`.
 
     Args:
         folder: Made when it is not there.
@@ -48,6 +50,7 @@ class Spool:
         self._folder, self._segment, self._most = folder, segment, most
         self._files: dict[str, tuple[int, int]] = {}
         self._pending: list[tuple[str, bytes]] = []
+        self._naming = threading.Lock()
         self.problem = ""
 
     def write(self, lines: Mapping[str, bytes]) -> None:
@@ -67,10 +70,17 @@ class Spool:
                 _logger.warning("%s", unreadable(str(self._folder), error))
             self.problem = str(unreadable(str(self._folder), error))
 
-    @property
     def takes(self) -> bool:
-        """Whether more can be written for now."""
-        return not self._pending and self.size() < self._most
+        """Whether more can be written for now.
+
+        When there is no room the present files are closed: only then are they deleted once they are stored.
+        """
+        if self._pending:
+            return False
+        if self.size() < self._most:
+            return True
+        self._close_present()
+        return False
 
     def size(self) -> int:
         """Bytes that are not stored yet, and those of the present files."""
@@ -107,13 +117,32 @@ class Spool:
             self._files[name] = fd, size
         return self._files[name]
 
+    def _close_present(self) -> None:
+        with suppress(OSError):  # the next look tries again
+            for path in self._folder.glob("*.log"):  # those of earlier processes, too
+                if path.stat().st_size:
+                    self._rotate(path.stem)
+                    self._open(path.stem)  # beside a younger file it is known to be closed
+
     def _rotate(self, name: str) -> None:
         path = self._path(name)
-        numbers = [number for number in range(1, 10_000) if path.with_name(f"{path.name}.{number}").exists()]
-        for number in reversed(numbers):
-            path.with_name(f"{path.name}.{number}").rename(path.with_name(f"{path.name}.{number + 1}"))
-        path.rename(path.with_name(f"{path.name}.1"))
-        os.close(self._files.pop(name)[0])
+        with self._naming:
+            numbers = [
+                number for number in range(1, 10_000) if path.with_name(f"{path.name}.{number}").exists()
+            ]
+            for number in reversed(numbers):
+                path.with_name(f"{path.name}.{number}").rename(path.with_name(f"{path.name}.{number + 1}"))
+            path.rename(path.with_name(f"{path.name}.1"))
+        if name in self._files:
+            os.close(self._files.pop(name)[0])
+
+    def delete(self, file: tuple[int, int], size: int) -> None:
+        """Delete the closed file of this identity; not when it is longer, and so another one."""
+        with self._naming:  # or its name may be another file's by then
+            for path in self._folder.glob("*.log.*"):
+                status = path.stat()
+                if identity(status) == file and status.st_size <= size:
+                    path.unlink()
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.log"
@@ -145,7 +174,7 @@ class SpooledSource:
     ) -> None:
         self._name, self._folder, self._receive = name, folder, receive
         self._tail = TailSource(
-            folder / "*.log*",
+            Path(glob.escape(str(folder))) / "*.log*",
             name=name,
             title=lambda file: title(file.removesuffix(".log")),
             settle=_SETTLE,
@@ -155,6 +184,7 @@ class SpooledSource:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._spool = Spool(folder)
+        self._broken = ""
 
     @property
     def name(self) -> str:
@@ -164,7 +194,7 @@ class SpooledSource:
     def open(self, marks: Sequence[Mark]) -> None:
         """Begin to receive, and to follow where these marks say."""
         self._ending.clear()
-        self._spool = Spool(self._folder)
+        self._spool, self._broken = Spool(self._folder), ""
         self._tail.open(marks)
         self._thread = threading.Thread(target=self._run, name=f"dozor-{self._name}", daemon=True)
         self._thread.start()
@@ -172,6 +202,9 @@ class SpooledSource:
     def _run(self) -> None:
         try:
             self._receive(self._spool, self._ending)
+        except Exception as error:
+            _logger.exception("%s receives nothing any more.", self._name)
+            self._broken = f"{type(error).__name__}: {error}"
         finally:
             self._spool.close()
 
@@ -186,14 +219,13 @@ class SpooledSource:
     def stored(self, mark: Mark) -> None:
         """Delete a file of the spool that is stored."""
         if mark.finished:
-            for path in self._folder.glob("*.log.*"):
-                if identity(path.stat()) == (mark.device, mark.inode):
-                    path.unlink()
+            self._spool.delete((mark.device, mark.inode), mark.offset)
 
     def followed(self) -> Sequence[Followed]:
         """The logs in the spool; itself when there are none yet."""
+        problem = self._broken or self._spool.problem
         return [
-            Followed(log.name, log.offset, log.size, log.unread, self._spool.problem or log.reason)
+            Followed(log.name, log.offset, log.size, log.unread, problem or log.reason)
             for log in self._tail.followed() or [Followed(self._name)]
         ]
 

@@ -34,7 +34,7 @@ class StdinSource(SpooledSource):
         descriptor = sys.stdin.fileno() if self._descriptor is None else self._descriptor
         while not ending.is_set() and not self._ended:
             spool.retry()
-            if not spool.takes:  # whoever writes to the pipe has to wait
+            if not spool.takes():  # whoever writes to the pipe has to wait
                 ending.wait(_POLL)
             elif select.select([descriptor], [], [], _POLL)[0]:
                 self._take(spool, os.read(descriptor, _READ))

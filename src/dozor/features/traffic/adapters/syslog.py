@@ -36,6 +36,7 @@ _RECEIVE_BUFFER = 8 << 20  # datagrams that the system holds while the process i
 _READ = 1 << 18
 _POLL = 0.2
 _AT_ONCE = 2000
+_LAST_TURNS = 50
 
 _3164 = re.compile(
     rb"<\d{1,3}>(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?:\S+ )??)?([\w./-]{1,48})(?:\[\d+\])?: ?(.*)",
@@ -185,7 +186,7 @@ class _Receiver:
     def turn(self) -> None:
         """Wait a moment for messages and take them; none while the spool takes nothing."""
         self._spool.retry()
-        if not self._spool.takes:
+        if not self._spool.takes():
             threading.Event().wait(_POLL)
             return
         messages: list[bytes] = []
@@ -259,11 +260,14 @@ class _Receiver:
 
     def close(self) -> None:
         """Take what is there already, then close everything; senders connect again to the next process."""
-        if self._datagrams:
-            self._keep(self._datagrams_now())
+        for _turn in range(_LAST_TURNS):  # not for as long as somebody sends
+            found = self._datagrams_now() if self._datagrams else []
+            for sender in list(self._rests):
+                found += self._read(sender)
+            if not found:
+                break
+            self._keep(found)
         for sender in list(self._rests):
-            self._keep(self._read(sender))
-            if sender in self._rests:
-                self._keep(self._leave(sender))
+            self._keep(self._leave(sender))
         self._selector.close()
         self._listening.close()

@@ -31,7 +31,7 @@ from typing import Protocol
 import numpy as np
 
 from dozor.features.traffic.adapters.files import UnpackedFile, is_packed, unreadable
-from dozor.features.traffic.adapters.rotation import Sibling, family_name, identity, siblings
+from dozor.features.traffic.adapters.rotation import Sibling, family_name, identity, names_in, siblings
 from dozor.features.traffic.core.errorlog import whole_entries
 from dozor.features.traffic.model import Arrival, Followed, Mark
 from dozor.kernel.errors import JobError
@@ -56,6 +56,7 @@ _CUT_LINE = 64 << 10
 _SHORTEST_HEAD = 32  # fewer bytes do not tell a file from another
 _TRY_AGAIN = 10.0  # seconds before a file that broke off is opened again
 _PACKED_STEP = 4 << 20
+_REMEMBERED = 256  # finished files of a log; more would only cost time
 _NEWLINE = ord("\n")
 
 _logger = logging.getLogger(__name__)
@@ -302,6 +303,7 @@ class TailSource:
         self._matched = float("-inf")
         self._followed: tuple[Followed, ...] = ()
         self._first_scan = True
+        self._turn = 0
 
     @property
     def name(self) -> str:
@@ -342,21 +344,36 @@ class TailSource:
         self._followed = tuple(map(_as_followed, self._families.values()))
 
     def next(self, limit: int) -> Arrival | None:
-        """The next lines that were there at the last scan, those of older files first."""
-        now = self._clock()
-        for family in self._families.values():
-            for life in list(family.lives):
-                try:
-                    arrival = self._take(life, limit, now)
-                except (OSError, JobError) as error:
-                    arrival = self._fail(family, life, error, now)
-                if life.done:
-                    self._marks[life.mark.file] = life.mark
-                    life.close(now)
-                    family.lives.remove(life)
-                if arrival is not None:
-                    return arrival
+        """The next lines that were there at the last scan; logs take turns, older files come first."""
+        now, families = self._clock(), list(self._families.values())
+        for place in range(self._turn, self._turn + len(families)):
+            arrival = self._next_of(families[place % len(families)], limit, now)
+            if arrival is not None:
+                self._turn = place % len(families) + 1  # one that grows without end holds up no other
+                return arrival
         return None
+
+    def _next_of(self, family: _Family, limit: int, now: float) -> Arrival | None:
+        for life in list(family.lives):
+            try:
+                arrival = self._take(life, limit, now)
+            except (OSError, JobError) as error:
+                arrival = self._fail(family, life, error, now)
+            if life.done:
+                self._remember(life.mark)
+                life.close(now)
+                family.lives.remove(life)
+            if arrival is not None:
+                return arrival
+        return None
+
+    def _remember(self, mark: Mark) -> None:
+        """Keep the mark of a file that is let go, as the latest; of a log's finished ones some suffice."""
+        self._marks.pop(mark.file, None)
+        self._marks[mark.file] = mark
+        finished = [known.file for known in self._marks.values() if known.log == mark.log and known.finished]
+        for file in finished[:-_REMEMBERED]:
+            del self._marks[file]
 
     # Which files are there
 
@@ -370,7 +387,7 @@ class TailSource:
             present: dict[Path, frozenset[str]] = {}
             for path in map(Path, glob.glob(self._pattern)):  # noqa: PTH207 - the pattern is absolute
                 if path.parent not in present:
-                    present[path.parent] = frozenset(os.listdir(path.parent))  # noqa: PTH208 - names alone are wanted
+                    present[path.parent] = frozenset(names_in(path.parent) or [path.name])
                 key = path.parent, family_name(path.name, present[path.parent])
                 names.setdefault(key, set()).add(path.name)
         for key in names.keys() - self._families.keys():
@@ -396,7 +413,7 @@ class TailSource:
         if there != family.there or now - family.looked >= self._look:
             family.there = there
             self._look_around(family, now)
-        truncated = [life for life in family.lives if not self._measure(life, now)]
+        truncated = [life for life in family.lives if not self._measured(family, life, now)]
         for life in truncated:
             _logger.info("%s was truncated; it is read from its beginning.", family.title)
             life.close(now)
@@ -404,7 +421,14 @@ class TailSource:
             family.seen.clear()
             self._look_around(family, now)
             for life in family.lives:
-                self._measure(life, now)
+                self._measured(family, life, now)
+
+    def _measured(self, family: _Family, life: _Life, now: float) -> bool:
+        try:
+            return self._measure(life, now)
+        except OSError as error:  # such as a network disk that is away
+            self._break_off(family, life, error, now)
+            return True
 
     def _measure(self, life: _Life, now: float) -> bool:
         """Note how much there is to read; False when the file was truncated."""
@@ -538,6 +562,10 @@ class TailSource:
         try:
             life.reader = _open(file.path)
             status = life.reader.status()
+            if not _begins_as(life.reader, life.mark):  # it was renamed since it was recognised
+                life.close(now)
+                family.seen.clear()
+                return
         except OSError as error:
             family.problem = str(unreadable(str(file.path), error))
             return
@@ -579,6 +607,7 @@ class TailSource:
         if life.inside and not self._leave_line(life):
             return self._finish(life, now)
         data = self._read(life, limit)
+        life.failing, life.failure = None, ""
         size = data.rfind(b"\n") + 1
         if size and len(data) >= limit:
             size = whole_entries(data[:size])
@@ -623,7 +652,6 @@ class TailSource:
         reader, mark, end = life.reader, life.mark, life.intended
         assert reader is not None  # noqa: S101 - asked before
         assert end is not None  # noqa: S101 - asked before
-        life.intended = None
         data = b""
         while more := reader.read(mark.offset + len(data), end - mark.offset - len(data)):
             data += more
@@ -631,6 +659,7 @@ class TailSource:
             _logger.warning(
                 "%s is shorter than it was: %d bytes are gone.", mark.name, end - mark.offset - len(data)
             )
+        life.intended = None
         # The token names the range as it was, whatever is left of it, since it may be stored already.
         return replace(self._arrival(life, data, end=end), again=True)
 
@@ -663,17 +692,22 @@ class TailSource:
 
     def _fail(self, family: _Family, life: _Life, error: OSError | JobError, now: float) -> Arrival | None:
         """Try again after a while, though not for ever: a damaged archive does not get better."""
+        since = self._break_off(family, life, error, now)
+        if now - since < self._linger:
+            return None
+        _logger.warning("%s The rest of it is not read.", life.failure)
+        life.done = True
+        life.mark = replace(life.mark, finished=True, end=life.intended)
+        return Arrival(b"", life.mark.offset, life.mark.line, mark=life.mark, after=life.mark)
+
+    def _break_off(self, family: _Family, life: _Life, error: OSError | JobError, now: float) -> float:
+        """Close a file that cannot be read for now; since when it cannot."""
         words = unreadable(family.title, error) if isinstance(error, OSError) else error
         life.failure, life.again = str(words), now + _TRY_AGAIN
         life.failing = now if life.failing is None else life.failing
         life.close(now)
         life.inside = life.mark.offset > 0
-        if now - life.failing < self._linger:
-            return None
-        _logger.warning("%s The rest of it is not read.", words)
-        life.done = True
-        life.mark = replace(life.mark, finished=True)
-        return Arrival(b"", life.mark.offset, life.mark.line, mark=life.mark, after=life.mark)
+        return life.failing
 
 
 def _begins_as(reader: _Reader, mark: Mark) -> bool:

@@ -61,6 +61,7 @@ _BEHIND_SECONDS = 2.0
 _SAMPLE_SECONDS = 0.2
 _GROWS_SECONDS = 3.0  # a log that gave lines within these counts as growing
 _CUT_SECONDS = 0.5  # for threads to end once nobody waits for them
+_MOST_SAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Log:
-    """Counts of one log. `samples` holds when how many bytes had arrived in all."""
+    """Counts of one log. `samples` holds when how many bytes had arrived in all, each `spacing` seconds."""
 
     format: str = ""
     lines: int = 0
@@ -122,6 +123,7 @@ class _Log:
     stored: int = 0
     in_flight: int = 0
     samples: deque[tuple[float, int]] = field(default_factory=deque)
+    spacing: float = _SAMPLE_SECONDS
     late: bool = False
 
     def saw(self, unread: int, now: float) -> None:
@@ -129,16 +131,21 @@ class _Log:
         total = self.stored + self.in_flight + unread
         if self.samples and total <= self.samples[-1][1]:
             return
-        if self.samples and now - self.samples[-1][0] < _SAMPLE_SECONDS:
+        if self.samples and now - self.samples[-1][0] < self.spacing:
             self.samples[-1] = self.samples[-1][0], total
         elif total > self.stored:
+            if len(self.samples) >= _MOST_SAMPLES:  # a store that is away for days must not cost memory
+                self.samples, self.spacing = deque(list(self.samples)[::2]), self.spacing * 2
             self.samples.append((now, total))
 
     def lag(self, now: float) -> float:
         """Seconds that the oldest byte has been waiting."""
         while self.samples and self.samples[0][1] <= self.stored:
             self.samples.popleft()
-        return max(0.0, now - self.samples[0][0]) if self.samples else 0.0
+        if not self.samples:
+            self.spacing = _SAMPLE_SECONDS
+            return 0.0
+        return max(0.0, now - self.samples[0][0])
 
 
 class _Stages:
@@ -248,21 +255,24 @@ class LiveIngest:
         self.room = _Room(self.pace.memory)
         self.inserting = threading.Semaphore(self.pace.inserts)
         self.stopping, self.cut = threading.Event(), threading.Event()
-        with ThreadPoolExecutor(self.pace.workers, "dozor-work") as pool:
-            self.pool = pool
-            for lane in self._lanes:
-                lane.start()
+        self.pool = ThreadPoolExecutor(self.pace.workers, "dozor-work")
+        for lane in self._lanes:
+            lane.start()
+        try:
+            while not stop.is_set() and not any(lane.bug for lane in self._lanes):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 1.0)
+                self._tell_lag()
+        except BaseException:
+            self.cut.set()
+            raise
+        finally:
+            self.stopping.set()
             try:
-                while not stop.is_set() and not any(lane.bug for lane in self._lanes):
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), 1.0)
-                    self._tell_lag()
-            except BaseException:
-                self.cut.set()
-                raise
-            finally:
-                self.stopping.set()
                 await self._end()
+            finally:
+                # The loop must not wait for what nobody stores any more.
+                self.pool.shutdown(wait=not self.cut.is_set())
         for lane in self._lanes:
             if lane.bug is not None:
                 raise lane.bug
@@ -422,8 +432,8 @@ class _Lane:
             pass
         except BaseException as bug:  # noqa: BLE001 - raised again by the service
             self.bug = bug
+            # Not cut off: the service runs again, and no thread of this run may be at work beside it.
             self._ingest.stopping.set()
-            self._ingest.cut.set()
 
     # The reader
 
@@ -535,7 +545,7 @@ class _Lane:
         while True:
             try:
                 batch = work.future.result()
-            except Exception as bug:  # noqa: BLE001 - logged, shown and tried again
+            except BaseException as bug:  # noqa: BLE001 - logged, shown and tried again; a panic of Rust, too
                 if not self._broken:
                     _log.exception(
                         "%s from byte %d cannot be worked on.", work.arrival.mark.name, work.arrival.offset

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,10 @@ from dozor.kernel.i18n import _, format_bytes
 
 _LEAST_SPACE = 16 << 20
 """Bytes: an insert needs some space beside its own, and so do the files of the others in the data folder."""
+
+
+_DOUBTFUL = 1000
+"""Tokens of inserts that failed; each source has one at a time."""
 
 
 def open_store(
@@ -107,6 +113,7 @@ class ClickHouseStore:
         self._ready = False
         self._last_batch = 0
         self._formats: dict[str, str] = {}
+        self._doubtful: deque[str] = deque(maxlen=_DOUBTFUL)
 
     def prepare(self) -> None:
         """Bring the tables up to date, once; every other call does so by itself.
@@ -150,6 +157,17 @@ class ClickHouseStore:
     def insert(self, delivery: Delivery) -> None:
         """Keep a delivery exactly once, by its token, its tables each."""
         self._note_format(delivery)
+        if delivery.token in self._doubtful:
+            delivery = replace(delivery, again=True)
+        try:
+            self._insert(delivery)
+        except BaseException:
+            # Like one that was killed, it may have left its token without its rows.
+            if delivery.token not in self._doubtful:
+                self._doubtful.append(delivery.token)
+            raise
+
+    def _insert(self, delivery: Delivery) -> None:
         batch, source = self._next_batch(delivery.token), delivery.source
         if delivery.records is not None and len(delivery.records):
             sent = rows.request_rows(delivery.records, source, batch)
