@@ -49,6 +49,7 @@ from dozor.features.traffic.service import Pipeline
 from dozor.kernel.errors import DozorError, UsageError
 from dozor.kernel.finding import Finding, Publisher
 from dozor.kernel.i18n import _, ngettext
+from dozor.kernel.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,7 @@ _BEHIND_BYTES = 4 << 20
 _BEHIND_SECONDS = 2.0
 _SAMPLE_SECONDS = 0.2
 _GROWS_SECONDS = 3.0  # a log that gave lines within these counts as growing
+_ROOM_SECONDS = 0.5  # between two looks for room, and whether to stop
 _CUT_SECONDS = 0.5  # for threads to end once nobody waits for them
 _MOST_SAMPLES = 1000
 
@@ -373,6 +375,11 @@ def _without_empty(delivery: Delivery) -> Delivery:
     )
 
 
+def _reason(failure: BaseException) -> str:
+    """What went wrong, without secrets, since people are shown it."""
+    return mask(str(failure) if isinstance(failure, DozorError) else f"{type(failure).__name__}: {failure}")
+
+
 @dataclass(slots=True)
 class _Work:
     """An arrival on its way, and the room that it takes."""
@@ -507,7 +514,7 @@ class _Lane:
             with self._moved:
                 if self._under_way < pace.queue and (room := ingest.room.take(pace.chunk_bytes)):
                     return room
-                self._moved.wait(pace.delay)
+                self._moved.wait(min(pace.delay, _ROOM_SECONDS))
                 if self._under_way < pace.queue and (room := ingest.room.take(pace.chunk_bytes)):
                     return room
             self._look()
@@ -550,7 +557,7 @@ class _Lane:
                     _log.exception(
                         "%s from byte %d cannot be worked on.", work.arrival.mark.name, work.arrival.offset
                     )
-                self._broken = f"{type(bug).__name__}: {bug}"
+                self._broken = _reason(bug)
                 self._wait(wait)
                 wait = min(wait * 2, self._ingest.pace.retry_cap)
                 known = self._formats.get(work.arrival.mark.name)
@@ -586,7 +593,7 @@ class _Lane:
             ingest.checkpoints.save(batch.after)
 
     def _paused(self, failure: Exception) -> None:
-        reason = str(failure) if isinstance(failure, DozorError) else f"{type(failure).__name__}: {failure}"
+        reason = _reason(failure)
         if not self._pause:
             bug = None if isinstance(failure, DozorError) else failure
             _log.warning("%s is paused: %s", self._source.name, reason, exc_info=bug)
