@@ -331,7 +331,7 @@ class TailSource:
         if life.copy:
             life.end = max(status.st_size, life.mark.offset)
         elif changed != life.changed:
-            if status.st_size < life.mark.offset or not _begins_as(life.reader, life.mark):
+            if status.st_size < life.mark.offset or not begins_as(life.reader, life.mark):
                 return False
             life.end = status.st_size
         if changed != life.changed:
@@ -409,7 +409,7 @@ class TailSource:
         """The life that a file is: by its inode and its beginning, else by its beginning (packed, copied)."""
         heads: dict[int, str] = {}
 
-        def begins_as(mark: Mark) -> bool:
+        def is_beginning_of(mark: Mark) -> bool:
             if mark.head_size not in heads:
                 head = self._head(family, file, mark.head_size)
                 heads[mark.head_size] = _digest(head) if len(head) == mark.head_size else ""
@@ -420,13 +420,13 @@ class TailSource:
                 if life.reader is not None:
                     return life
                 if not life.mark.head_size or (
-                    file.status.st_size >= life.mark.offset and begins_as(life.mark)
+                    file.status.st_size >= life.mark.offset and is_beginning_of(life.mark)
                 ):
                     return life
         for life in known:
             # A file that kept its inode but not its size was truncated, even if it begins as before.
             moved = life.file_identity != file.identity or is_packed(self._head(family, file, 8, raw=True))
-            if life.mark.head_size >= _SHORTEST_HEAD and moved and begins_as(life.mark):
+            if life.mark.head_size >= _SHORTEST_HEAD and moved and is_beginning_of(life.mark):
                 return life
         return None
 
@@ -454,7 +454,7 @@ class TailSource:
         try:
             life.reader = open_reader(file.path)
             status = life.reader.status()
-            if not _begins_as(life.reader, life.mark):  # it was renamed since it was recognised
+            if not begins_as(life.reader, life.mark):  # it was renamed since it was recognised
                 life.close(now)
                 family.seen.clear()
                 return
@@ -527,7 +527,7 @@ class TailSource:
             data = reader.read(mark.offset, LONGEST_LINE)
         # What was read is that file's only if nobody truncated it before or meanwhile.
         if isinstance(reader, Plain) and not (
-            reader.status().st_size >= mark.offset + len(data) and _begins_as(reader, mark)
+            reader.status().st_size >= mark.offset + len(data) and begins_as(reader, mark)
         ):
             life.changed, life.end = (-1, 0), mark.offset
             return b""
@@ -602,7 +602,8 @@ class TailSource:
         return life.failing
 
 
-def _begins_as(reader: Reader, mark: Mark) -> bool:
+def begins_as(reader: Reader, mark: Mark) -> bool:
+    """Whether a file begins as the one of a mark did."""
     return not mark.head_size or _digest(reader.head(mark.head_size)) == mark.head
 
 
