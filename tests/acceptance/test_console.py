@@ -282,6 +282,13 @@ def test_numbers_are_those_of_the_api(visit: Visit) -> None:
     ]
 
 
+def test_an_unknown_page_leads_to_the_overview(visit: Visit) -> None:
+    visit.page.goto(f"{visit.base}nosuchpage")
+    visit.arrived("")
+    assert visit.page.url == visit.base
+    expect(visit.page.get_by_text("Page not found")).to_have_count(0)
+
+
 def test_a_range_and_a_filter_are_chosen_and_stay_in_the_address(visit: Visit) -> None:
     page = visit.open("")
     before = kpis(page)["Requests"]

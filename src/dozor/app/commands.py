@@ -94,12 +94,12 @@ def _assemble_report(files: Sequence[str], log_format: str | None) -> Iterator[C
 
 
 @contextmanager
-def _open_logs(names: Sequence[str]) -> Iterator[Sequence[LogSource]]:
-    """Open logs, with a progress bar while a person watches."""
+def _open_logs(names: Sequence[str], *, quiet: bool = False) -> Iterator[Sequence[LogSource]]:
+    """Open logs, with a progress bar while a person watches, unless it is to be `quiet`."""
     from dozor.features.traffic.adapters.logs import open_logs, reading_progress
 
     logs = open_logs(names)
-    with reading_progress(logs) if show_progress() else nullcontext():
+    with reading_progress(logs) if show_progress() and not quiet else nullcontext():
         yield logs
 
 
@@ -134,7 +134,8 @@ def _build_detect() -> click.Command:
         filters = read_filters(since, until, where, now=datetime.now(UTC))
         settings = _invocation().settings
         pipeline = build_pipeline(settings, log_format)
-        with _open_logs(files_or_stdin([file] if file else [])) as logs:
+        # On a terminal the lines show how far it is, and the bar would break them.
+        with _open_logs(files_or_stdin([file] if file else []), quiet=sys.stdout.isatty()) as logs:
             for parsed in records_in_order(
                 logs[0], pipeline, filters=filters, workers=settings.traffic.workers
             ):

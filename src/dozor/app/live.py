@@ -65,6 +65,8 @@ async def run(settings: Settings, read: Callable[[], Settings], *, demo: bool) -
     traffic = settings.traffic
     if traffic.log_format != AUTO:
         find_format(traffic.log_format, traffic.json_fields)
+    if traffic.clickhouse_url:
+        place_of(traffic.clickhouse_url)
     with ExitStack() as stack:
         notes = start_logging(settings)
         folder = data_folder(settings, demo=demo)

@@ -34,7 +34,11 @@ def start_logging(settings: Settings) -> Sequence[str]:
         return logfiles.apply(settings.logging)
     configure(settings.log_level, settings.log_format)
     # The console asks the API over HTTP: a line for each of its questions would bury the others.
-    logging.getLogger("httpx").setLevel(logging.NOTSET if settings.log_level == "debug" else logging.WARNING)
+    debug = settings.log_level == "debug"
+    logging.getLogger("httpx").setLevel(logging.NOTSET if debug else logging.WARNING)
+    # Each call to a server that is away would say so twice; Dozor tells it once, in its own words.
+    for name in ("urllib3.connectionpool", "clickhouse_connect"):
+        logging.getLogger(name).setLevel(logging.NOTSET if debug else logging.ERROR)
     if settings.log_dir is not None:
         logfiles.log_to_folder(
             settings.log_dir,

@@ -125,14 +125,15 @@ def kpi(
         bad: Whether more of it is bad.
         size: Whether it is a size in bytes.
     """
-    change = words.change(now, before)
+    change = words.change(now, before) if before or not now else ""
     worse = "bad" if now > before else "good"
+    caption = _("vs the {range} before") if change else _("none in the {range} before")
     return Kpi(
         label,
         format_bytes(now) if size else words.count(now),
         change,
         worse if bad and change != words.UNCHANGED else "",
-        _("vs the {range} before").format(range=view.length()),
+        caption.format(range=view.length()),
         view.scope.href("lines", add=conditions),
     )
 

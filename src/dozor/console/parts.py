@@ -89,10 +89,11 @@ def kpi_row(numbers: Iterable[Kpi]) -> str:
 
 
 def _kpi(number: Kpi) -> str:
-    change = f'<span class="{number.tone}">{text(number.change)}</span>' if number.change else "&nbsp;"
+    change = f'<span class="{number.tone}">{text(number.change)} </span>' if number.change else ""
+    delta = change + text(number.caption) or "&nbsp;"
     inside = (
         f'<span class="label">{text(number.label)}</span><b>{text(number.value)}</b>'
-        f'<span class="delta">{change} {text(number.caption)}</span>{_spark(number.spark, number.kind)}'
+        f'<span class="delta">{delta}</span>{_spark(number.spark, number.kind)}'
     )
     style = "dz-kpi tall" if number.spark else "dz-kpi"
     if not number.href:

@@ -3,6 +3,7 @@
 pages            Streamlit's page with our name and the reader's language; 404s of deep links avoided
 /preferences     remembers language and theme in the browser, and goes back
 /static          Streamlit's files, compressed once
+an unknown page  leads to the overview
 everything else  Streamlit, with the headers of `SecurityHeaders`
 """
 
@@ -103,6 +104,10 @@ class Console:
                 return
             if (found := self._files.find(path, scope)) is not None:
                 await _answer(scope, send, *found)
+                return
+            # Streamlit would show its own page, in English and without our style.
+            if "/" not in path and _header(scope, b"sec-fetch-mode") == b"navigate":
+                await _lead_home(scope, send)
                 return
         await self._streamlit(scope, receive, send)
 
@@ -217,6 +222,13 @@ async def _answer(scope: _Scope, send: _Send, body: bytes, headers: _Headers) ->
     headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _lead_home(scope: _Scope, send: _Send) -> None:
+    home = f"{scope.get('root_path', '')}/".encode("latin-1")
+    headers: _Headers = [(b"location", home), (b"content-length", b"0"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 302, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _html(language: str) -> _Headers:

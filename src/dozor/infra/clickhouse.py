@@ -58,6 +58,10 @@ _FOR_NOW: Final = {
 }
 _HEAD: Final = re.compile(r"^.*?(?:Code: \d+\. )?(?:DB::Exception: )")
 _TAIL: Final = re.compile(r"(?:: [Ww]hile executing .*|\s*\([A-Z_0-9]+\)(?: \(version .*\))?\s*)$", re.DOTALL)
+_UNREACHED: Final = re.compile(
+    r"Max retries exceeded .*?(?:\[Errno -?\d+\] ([^()\"']+)|'(Connection to \S+ timed out))"
+)
+"""The plain reason that no connection came about, in what the client library wraps around it."""
 _LONGEST_FACT: Final = 300
 
 Parameters = Mapping[str, Any]
@@ -422,4 +426,6 @@ def _wrong_url(url: str) -> SettingsError:
 def _fact(error: Error) -> str:
     """What ClickHouse says, on one line, without its codes."""
     text = " ".join(_TAIL.sub("", _HEAD.sub("", str(error), count=1)).split()).rstrip(".")
+    if (unreached := _UNREACHED.search(text)) is not None:
+        text = unreached[1] or unreached[2]
     return mask(text if len(text) <= _LONGEST_FACT else text[:_LONGEST_FACT] + "…")

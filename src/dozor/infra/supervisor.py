@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from dozor.kernel.errors import DozorError, UsageError
+from dozor.kernel.masking import mask
 
 _log = logging.getLogger(__name__)
 
@@ -275,8 +276,8 @@ class Supervisor:
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong in one line."""
-    text = " ".join(str(error).split())
+    """What went wrong in one line without secrets, since `/ready` shows it."""
+    text = mask(" ".join(str(error).split()))
     return (text if isinstance(error, DozorError) and text else f"{type(error).__name__}: {text}")[:_REASON]
 
 

@@ -93,6 +93,16 @@ def test_of_a_delivery_that_is_there_in_part_the_rest_is_kept(
     assert count(store) == before
 
 
+def test_questions_are_answered_while_a_delivery_is_kept_in_part(
+    store: ClickHouseStore, whole: Delivery
+) -> None:
+    store.insert(whole)
+    lose(store, "requests")  # rows of `hits` are kept first
+    (attacker,) = store.summary(Filters()).attackers
+    assert (attacker.attacks, attacker.requests) == (1, 1)
+    assert len(store.findings(Filters())) == 1
+
+
 def test_what_comes_again_and_never_came_is_kept_once(store: ClickHouseStore, whole: Delivery) -> None:
     for _ in range(2):
         store.insert(replace(whole, again=True))

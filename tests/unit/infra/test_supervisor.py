@@ -149,6 +149,12 @@ def test_a_bug_is_named_with_its_kind_and_does_not_end_the_process() -> None:
     assert supervisor.statuses[0].reason == "ZeroDivisionError: division by zero"
 
 
+def test_a_reason_holds_no_secret() -> None:
+    service = FakeService("a", fails(ValueError("bad address http://eve:secret@db:8123")))
+    supervisor, _ending, _took = supervise(service)
+    assert supervisor.statuses[0].reason == "ValueError: bad address http://eve:***@db:8123"
+
+
 def test_a_panic_of_a_library_restarts_its_service() -> None:
     class PanicException(BaseException):
         """As Polars raises it: no Exception."""

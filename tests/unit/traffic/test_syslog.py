@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import threading
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from dozor.features.traffic.adapters import syslog
+from dozor.features.traffic.adapters.rotation import identity
 from dozor.features.traffic.adapters.spool import Spool
 from dozor.features.traffic.adapters.stdin import StdinSource
 from dozor.features.traffic.adapters.syslog import Protocol, SyslogSource, cut_frames, read_message
-from dozor.features.traffic.model import Arrival, Followed
+from dozor.features.traffic.model import Arrival, Followed, Mark
 from dozor.features.traffic.ports import LiveSource
 from dozor.kernel.errors import JobError
 from tests.unit.traffic.live import line, lines, take_all, text, wait_for
@@ -190,15 +192,25 @@ def test_a_full_spool_of_many_logs_takes_more_once_they_are_stored(tmp_path: Pat
     os.close(reading)
 
 
-def test_a_stored_file_is_deleted_and_no_other_that_took_its_identity(tmp_path: Path) -> None:
-    closed = tmp_path / "nginx.log.1"
-    closed.write_bytes(lines(0, 3))
-    status = closed.stat()
-    spool = Spool(tmp_path)
-    spool.delete((status.st_dev, status.st_ino), status.st_size - 1)
-    assert closed.exists()
-    spool.delete((status.st_dev, status.st_ino), status.st_size)
-    assert not closed.exists()
+@pytest.mark.parametrize(
+    ("content", "kept"), [(lines(0, 3), False), (lines(1, 3), True), (lines(0, 4), True)]
+)
+def test_a_stored_file_that_a_killed_process_left_is_deleted_and_no_other_with_its_identity(
+    tmp_path: Path, *, content: bytes, kept: bool
+) -> None:
+    closed = tmp_path / "stdin" / "stdin.log.1"
+    closed.parent.mkdir()
+    closed.write_bytes(content)
+    device, inode = identity(closed.stat())
+    size, head = len(lines(0, 3)), hashlib.blake2b(lines(0, 3), digest_size=16).hexdigest()
+    mark = Mark("stdin", "1", "-", device, inode, size, head, offset=size, finished=True)
+    reading, writing = os.pipe()
+    source = StdinSource(tmp_path, descriptor=reading)
+    source.open([mark])
+    source.close()
+    assert closed.exists() is kept
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_folder_whose_name_looks_like_a_pattern_is_none(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from backports import zstd
 
 from dozor.features.traffic.adapters import tail
+from dozor.features.traffic.adapters.readers import Packed, Plain, open_reader
 from dozor.features.traffic.adapters.tail import LINGER, SETTLE, TailSource, tail_sources
 from dozor.features.traffic.model import Arrival, Mark
 from tests.unit.traffic.live import line, lines, take_all, text
@@ -529,7 +530,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = False
         for name in ("status", "read"):
-            monkeypatch.setattr(tail._Plain, name, self._failing(getattr(tail._Plain, name)))
+            monkeypatch.setattr(Plain, name, self._failing(getattr(Plain, name)))
 
     def _failing(self, done: Callable[..., object]) -> Callable[..., object]:
         def call(*arguments: object) -> object:
@@ -588,19 +589,19 @@ def test_an_intent_outlives_a_file_that_cannot_be_read_for_now(
 def test_a_file_that_was_renamed_while_it_was_opened_is_not_taken_for_another(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follower, opened = Follower(log), tail._open
+    follower, opened = Follower(log), open_reader
     follower.take()
     follower.crash()
 
-    def rotate_first(path: Path) -> tail._Plain | tail._Packed:
-        monkeypatch.setattr(tail, "_open", opened)
+    def rotate_first(path: Path) -> Plain | Packed:
+        monkeypatch.setattr(tail, "open_reader", opened)
         append(log, line(50))
         rename(log)
         log.write_bytes(lines(51, 100))
         return opened(path)
 
     append(log, b"")
-    monkeypatch.setattr(tail, "_open", rotate_first)
+    monkeypatch.setattr(tail, "open_reader", rotate_first)
     follower.start()
     assert follower.take() == lines(50, 101)
 

@@ -128,11 +128,12 @@ def _differences(view: View, changes: Changes) -> str:
             hint=_("{name}: {share} of all that moved").format(name=name, share=format_percent(change.share)),
         )
 
+    comparable = any(change.before for change in changes.items)
     return parts.bar_list(
         _("What is different"),
-        [bar(change) for change in changes.items],
+        [bar(change) for change in changes.items] if comparable else [],
         note=_("vs the {range} before").format(range=view.length()),
-        empty=_("Nothing moved."),
+        empty=_("There is nothing before to compare with.") if changes.items else _("Nothing moved."),
     )
 
 
@@ -242,7 +243,7 @@ def _widths() -> dict[str, Any]:
         "client": column.TextColumn(_("client"), width=130),
         "country": column.TextColumn(_("country"), width=110),
         "requests": column.NumberColumn(_("requests"), width=80, format="localized"),
-        "answered": column.TextColumn(_("answered"), width=90),
+        "answered": column.TextColumn(_("answered"), width=140),
         "score": column.TextColumn(_("score"), width=60, alignment="right"),
         "last": column.TextColumn(_("last"), width=110),
         "example": column.TextColumn(_("example, decoded")),

@@ -121,7 +121,7 @@ def _draw(view: View, answers: Answers, split: str) -> None:
                 _(title),
                 name,
                 answers[f"top_{name}"],
-                before=answers[f"before_{name}"],
+                before=answers[f"before_{name}"] or None,
                 page="dynamics",
             )
             for name, title in _LISTS

@@ -69,18 +69,20 @@ def _maps(view: View, geography: Geography) -> None:
         "Of no country, since private or unknown: {count} requests ({share}).",
         unknown,
     ).format(count=words.count(unknown), share=words.share(unknown, geography.requests))
-    lines = parts.link(
-        view.scope.href("lines", add=[condition("country", "=", "")]), _("Show the lines"), style="link"
-    )
+    html = parts.text(text)
+    if unknown:
+        href = view.scope.href("lines", add=[condition("country", "=", "")])
+        html += " " + parts.link(href, _("Show the lines"), style="link")
     small = len([row for row in geography.countries if row.value not in charts.countries_on_map()])
     if small:
-        text += " " + ngettext(
+        text = ngettext(
             "{count} country is too small for the map and stands in the list.",
             "{count} countries are too small for the map and stand in the list.",
             small,
         ).format(count=small)
+        html += "<br>" + parts.text(text)
     source = _("Shapes: Natural Earth, public domain, joined by ISO codes.")
-    st.html(f'<div class="dz cap">{parts.text(text)} {lines if unknown else ""} {parts.text(source)}</div>')
+    st.html(f'<div class="dz cap">{html}<br>{parts.text(source)}</div>')
 
 
 def _legend(field: str) -> str:

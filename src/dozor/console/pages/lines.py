@@ -208,7 +208,9 @@ def _columns(view: View, rows: Sequence[Line]) -> dict[str, list[Any]]:
         "status": [row.status for row in rows],
         "target": [words.shown(row.target)[:500] for row in rows],
         "bytes": [row.bytes for row in rows],
-        "ms": [None if row.request_time is None else round(1000 * row.request_time) for row in rows],
+        "ms": [
+            "-" if row.request_time is None else words.count(round(1000 * row.request_time)) for row in rows
+        ],
         "agent": [words.shown(row.ua_family) for row in rows],
         "attack": [", ".join(words.attack_name(name) for name in row.classes) for row in rows],
         "score": [row.score or None for row in rows],
@@ -225,7 +227,7 @@ def _widths() -> dict[str, Any]:
         "target": column.TextColumn(_("target")),
         "status": column.NumberColumn(_("status"), width=70, format="%d"),
         "bytes": column.NumberColumn(_("bytes"), width=80, format="localized"),
-        "ms": column.NumberColumn(_("ms"), width=70, format="localized"),
+        "ms": column.TextColumn(_("ms"), width=70, alignment="right"),
         "agent": column.TextColumn(_("agent"), width=100),
         "attack": column.TextColumn(_("signs of an attack"), width=150),
         "score": column.ProgressColumn(_("score"), width=90, min_value=0.0, max_value=1.0, format="%.2f"),

@@ -103,7 +103,10 @@ def _needs(view: View, answers: Answers) -> Iterator[Need]:
     now = blocks.Totals.of(answers["statuses"], answers["clients"])
     before: blocks.Totals = answers["before"]
     if now.server_errors >= max(1, _SERVER_ERROR_SHARE * now.requests):
-        what = _("{share} of the requests failed in the server, before {before}").format(
+        told = _("{share} of the requests failed in the server")
+        if before.requests:
+            told = _("{share} of the requests failed in the server, {before} before")
+        what = told.format(
             share=words.share(now.server_errors, now.requests),
             before=words.share(before.server_errors, before.requests),
         )
@@ -178,6 +181,8 @@ def _needs_card(view: View, needs: Sequence[Need], findings: Sequence[Finding]) 
         label = ngettext("{count} more", "{count} more", rest).format(count=words.count(rest))
         more = f'<div class="dz-all">{parts.link(view.scope.href("anomalies"), label)}</div>'
     caption = ngettext("{count} finding", "{count} findings", len(findings)).format(count=len(findings))
+    if len(findings) == _MOST:
+        caption = _("the first {count} findings").format(count=words.count(_MOST))
     title = _("Needs you")
     return (
         f'<div class="dz dz-card"><div class="dz-head"><h3>{parts.text(title)}</h3>'

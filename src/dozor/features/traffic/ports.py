@@ -64,7 +64,9 @@ class Spill(Protocol):
 
 
 class LiveSource(Protocol):
-    """Logs that grow. Used by one thread, but for `followed`; may be opened again after `close`.
+    """Logs that grow; may be opened again after `close`.
+
+    Used by one thread, but for `followed` and `stored`.
 
     scan > next, next, ... until None > scan ...
     """
@@ -94,7 +96,7 @@ class LiveSource(Protocol):
         """
 
     def stored(self, mark: Mark) -> None:
-        """Hear that an arrival's `after` is written down."""
+        """Hear that an arrival's `after` is written down; called by the thread that did it."""
 
     def followed(self) -> Sequence[Followed]:
         """What it follows, as of the last scan; safe from any thread."""

@@ -14,12 +14,13 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from dozor.features.traffic.adapters.files import unreadable
+from dozor.features.traffic.adapters.readers import open_reader
 from dozor.features.traffic.adapters.rotation import identity
-from dozor.features.traffic.adapters.tail import TailSource
+from dozor.features.traffic.adapters.tail import TailSource, begins_as
 from dozor.features.traffic.model import Arrival, Followed, Mark
 
 SEGMENT_BYTES = 64 << 20
@@ -136,13 +137,16 @@ class Spool:
         if name in self._files:
             os.close(self._files.pop(name)[0])
 
-    def delete(self, file: tuple[int, int], size: int) -> None:
-        """Delete the closed file of this identity; not when it is longer, and so another one."""
+    def delete(self, mark: Mark) -> None:
+        """Delete the closed file of a mark; not one that took its identity since."""
         with self._naming:  # or its name may be another file's by then
             for path in self._folder.glob("*.log.*"):
                 status = path.stat()
-                if identity(status) == file and status.st_size <= size:
-                    path.unlink()
+                if identity(status) == (mark.device, mark.inode) and status.st_size <= mark.offset:
+                    with closing(open_reader(path)) as reader:
+                        known = begins_as(reader, mark)
+                    if known:
+                        path.unlink()
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.log"
@@ -196,6 +200,8 @@ class SpooledSource:
         self._ending.clear()
         self._spool, self._broken = Spool(self._folder), ""
         self._tail.open(marks)
+        for mark in marks:  # of an earlier process, which was killed before it could
+            self.stored(mark)
         self._thread = threading.Thread(target=self._run, name=f"dozor-{self._name}", daemon=True)
         self._thread.start()
 
@@ -219,7 +225,7 @@ class SpooledSource:
     def stored(self, mark: Mark) -> None:
         """Delete a file of the spool that is stored."""
         if mark.finished:
-            self._spool.delete((mark.device, mark.inode), mark.offset)
+            self._spool.delete(mark)
 
     def followed(self) -> Sequence[Followed]:
         """The logs in the spool; itself when there are none yet."""

@@ -20,22 +20,27 @@ import glob
 import hashlib
 import logging
 import os
-import stat
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from dozor.features.traffic.adapters.files import UnpackedFile, is_packed, unreadable
+from dozor.features.traffic.adapters.files import is_packed, unreadable
+from dozor.features.traffic.adapters.readers import (
+    Packed,
+    Plain,
+    Reader,
+    head_of,
+    no_regular_file,
+    open_reader,
+)
 from dozor.features.traffic.adapters.rotation import Sibling, family_name, identity, names_in, siblings
 from dozor.features.traffic.core.errorlog import whole_entries
 from dozor.features.traffic.model import Arrival, Followed, Mark
 from dozor.kernel.errors import JobError
-from dozor.kernel.i18n import _
 
 HEAD_BYTES = 1024
 """First bytes of a file that tell it from others: several lines, each with its time."""
@@ -55,123 +60,10 @@ LOOK = 1.0
 _CUT_LINE = 64 << 10
 _SHORTEST_HEAD = 32  # fewer bytes do not tell a file from another
 _TRY_AGAIN = 10.0  # seconds before a file that broke off is opened again
-_PACKED_STEP = 4 << 20
 _REMEMBERED = 256  # finished files of a log; more would only cost time
 _NEWLINE = ord("\n")
 
 _logger = logging.getLogger(__name__)
-
-
-class _Reader(Protocol):
-    """Bytes of a file by their place, after unpacking."""
-
-    def status(self) -> os.stat_result: ...
-
-    def read(self, offset: int, size: int) -> bytes: ...
-
-    def head(self, size: int) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-class _Plain:
-    """A file as it is; stays readable when it is renamed or deleted."""
-
-    def __init__(self, path: Path) -> None:
-        # A pipe would block without O_NONBLOCK until somebody writes to it.
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-
-    def status(self) -> os.stat_result:
-        return os.fstat(self._fd)
-
-    def read(self, offset: int, size: int) -> bytes:
-        got = os.pread(self._fd, size, offset)
-        if 0 < len(got) < size:  # a read may be short of what is there
-            got += os.pread(self._fd, size - len(got), offset + len(got))
-        return got
-
-    def head(self, size: int) -> bytes:
-        return os.pread(self._fd, size, 0)
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-class _Packed:
-    """A packed file, read forwards; it does not grow."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._status = path.stat()
-        self._file = UnpackedFile(path)
-        self._held = b""
-        self._place = 0
-        self._failure: JobError | None = None
-
-    def status(self) -> os.stat_result:
-        return self._status
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read on; whole lines before a damage are given, then it is raised."""
-        while self._place + len(self._held) < offset + size and (more := self._more()):
-            skipped = max(0, min(offset - self._place, len(self._held)))
-            self._held = self._held[skipped:] + more
-            self._place += skipped
-        start = offset - self._place
-        data = self._held[start : start + size]
-        if self._failure is not None and b"\n" not in data:
-            raise self._failure
-        return data
-
-    def _more(self) -> bytes:
-        try:
-            return b"" if self._failure else self._file.read(_PACKED_STEP)
-        except JobError as failure:
-            self._failure = failure
-            return b""
-
-    def head(self, size: int) -> bytes:
-        return _head_of(self._path, size)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _head_of(path: Path, size: int) -> bytes:
-    """The first bytes of a file, after unpacking.
-
-    Raises:
-        JobError: It cannot be read.
-    """
-    file = UnpackedFile(path)
-    try:
-        return file.read(size)
-    finally:
-        file.close()
-
-
-def _open(path: Path) -> _Plain | _Packed:
-    """Open a regular file.
-
-    Raises:
-        OSError: It cannot be opened.
-        JobError: It is no regular file, or is packed and cannot be opened.
-    """
-    plain = _Plain(path)
-    regular = stat.S_ISREG(plain.status().st_mode)
-    if regular and not is_packed(plain.head(8)):
-        return plain
-    plain.close()
-    if not regular:
-        raise _no_file(path)
-    return _Packed(path)
-
-
-def _no_file(path: Path) -> JobError:
-    return JobError(
-        _("'{name}' is no regular file.").format(name=path),
-        hint=_("Name the log itself; '-' reads standard input."),
-    )
 
 
 def _digest(head: bytes) -> str:
@@ -200,7 +92,7 @@ class _Life:
     """
 
     mark: Mark
-    reader: _Plain | _Packed | None = None
+    reader: Plain | Packed | None = None
     path: Path | None = None
     end: int = 0
     live: bool = False
@@ -432,14 +324,14 @@ class TailSource:
 
     def _measure(self, life: _Life, now: float) -> bool:
         """Note how much there is to read; False when the file was truncated."""
-        if not isinstance(life.reader, _Plain):
+        if not isinstance(life.reader, Plain):
             return True
         status = life.reader.status()
         changed = status.st_size, status.st_mtime_ns
         if life.copy:
             life.end = max(status.st_size, life.mark.offset)
         elif changed != life.changed:
-            if status.st_size < life.mark.offset or not _begins_as(life.reader, life.mark):
+            if status.st_size < life.mark.offset or not begins_as(life.reader, life.mark):
                 return False
             life.end = status.st_size
         if changed != life.changed:
@@ -481,7 +373,7 @@ class TailSource:
             return ""
         except OSError as error:
             return str(unreadable(str(path), error))
-        return str(_no_file(path))
+        return str(no_regular_file(path))
 
     def _recognise_all(self, family: _Family, around: Sequence[Sibling], now: float) -> None:
         known = self._known(family)
@@ -517,7 +409,7 @@ class TailSource:
         """The life that a file is: by its inode and its beginning, else by its beginning (packed, copied)."""
         heads: dict[int, str] = {}
 
-        def begins_as(mark: Mark) -> bool:
+        def is_beginning_of(mark: Mark) -> bool:
             if mark.head_size not in heads:
                 head = self._head(family, file, mark.head_size)
                 heads[mark.head_size] = _digest(head) if len(head) == mark.head_size else ""
@@ -528,13 +420,13 @@ class TailSource:
                 if life.reader is not None:
                     return life
                 if not life.mark.head_size or (
-                    file.status.st_size >= life.mark.offset and begins_as(life.mark)
+                    file.status.st_size >= life.mark.offset and is_beginning_of(life.mark)
                 ):
                     return life
         for life in known:
             # A file that kept its inode but not its size was truncated, even if it begins as before.
             moved = life.file_identity != file.identity or is_packed(self._head(family, file, 8, raw=True))
-            if life.mark.head_size >= _SHORTEST_HEAD and moved and begins_as(life.mark):
+            if life.mark.head_size >= _SHORTEST_HEAD and moved and is_beginning_of(life.mark):
                 return life
         return None
 
@@ -543,7 +435,7 @@ class TailSource:
             if raw:
                 with file.path.open("rb") as opened:
                     return opened.read(size)
-            return _head_of(file.path, size)
+            return head_of(file.path, size)
         except JobError as error:
             family.problem = str(error)
         except OSError as error:
@@ -560,9 +452,9 @@ class TailSource:
 
     def _begin(self, family: _Family, life: _Life, file: Sibling, now: float) -> None:
         try:
-            life.reader = _open(file.path)
+            life.reader = open_reader(file.path)
             status = life.reader.status()
-            if not _begins_as(life.reader, life.mark):  # it was renamed since it was recognised
+            if not begins_as(life.reader, life.mark):  # it was renamed since it was recognised
                 life.close(now)
                 family.seen.clear()
                 return
@@ -627,15 +519,15 @@ class TailSource:
         """Read what was there at the scan; nothing if the file was truncated meanwhile."""
         reader, mark = life.reader, life.mark
         assert reader is not None  # noqa: S101 - asked before
-        there = limit if isinstance(reader, _Packed) else life.end - mark.offset
+        there = limit if isinstance(reader, Packed) else life.end - mark.offset
         if there <= 0:
             return b""
         data = reader.read(mark.offset, min(there, limit))
         if limit < LONGEST_LINE and len(data) == limit and b"\n" not in data:
             data = reader.read(mark.offset, LONGEST_LINE)
         # What was read is that file's only if nobody truncated it before or meanwhile.
-        if isinstance(reader, _Plain) and not (
-            reader.status().st_size >= mark.offset + len(data) and _begins_as(reader, mark)
+        if isinstance(reader, Plain) and not (
+            reader.status().st_size >= mark.offset + len(data) and begins_as(reader, mark)
         ):
             life.changed, life.end = (-1, 0), mark.offset
             return b""
@@ -643,7 +535,7 @@ class TailSource:
 
     def _is_last(self, life: _Life, data: bytes, now: float) -> bool:
         """Whether a line without an end is the last of its file."""
-        if isinstance(life.reader, _Packed):
+        if isinstance(life.reader, Packed):
             return len(life.reader.read(life.mark.offset, len(data) + 1)) == len(data)
         return not life.live and now - life.quiet >= self._settle
 
@@ -684,7 +576,7 @@ class TailSource:
 
     def _finish(self, life: _Life, now: float) -> Arrival | None:
         """Let go of a rotated file that is read and has been quiet for long; at once of a packed one."""
-        if not isinstance(life.reader, _Packed) and (life.live or now - life.quiet < self._linger):
+        if not isinstance(life.reader, Packed) and (life.live or now - life.quiet < self._linger):
             return None
         life.done = True
         life.mark = replace(life.mark, finished=True, end=life.intended)
@@ -710,7 +602,8 @@ class TailSource:
         return life.failing
 
 
-def _begins_as(reader: _Reader, mark: Mark) -> bool:
+def begins_as(reader: Reader, mark: Mark) -> bool:
+    """Whether a file begins as the one of a mark did."""
     return not mark.head_size or _digest(reader.head(mark.head_size)) == mark.head
 
 

@@ -85,8 +85,8 @@ def build_report(assemble: Assemble) -> click.Command:
         "report",
         help=_(
             "Show what stands in access logs: traffic, visitors, errors, slow pages, and the attacks with "
-            "their senders. Reads plain, gzip and zstd files; '-' is standard input. nginx error logs "
-            "among the files are summed up too."
+            "their senders. Reads plain, gzip, zstd, bzip2 and xz files; '-' is standard input. nginx error "
+            "logs among the files are summed up too."
         ),
         epilog=UNWRAPPED
         + _("Example: dozor report /var/log/nginx/access.log* --since 24h --html report.html"),

@@ -23,35 +23,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from dozor.features.traffic.core.errorlog import parse_errorlog
-from dozor.features.traffic.core.formats import ERROR_LOG, Format, Kind, find_format
-from dozor.features.traffic.core.parse import detect_format
-from dozor.features.traffic.model import (
-    Arrival,
-    Delivery,
-    Filters,
-    Followed,
-    Mark,
-    SourceState,
-    SourceStatus,
-)
+from dozor.features.traffic.core.formats import Format
+from dozor.features.traffic.model import Arrival, Followed, SourceState, SourceStatus
 from dozor.features.traffic.ports import Checkpoints, LiveSource, RecordStore
 from dozor.features.traffic.service import Pipeline
-from dozor.kernel.errors import DozorError, UsageError
+from dozor.features.traffic.service.batches import Batch, Maker
+from dozor.kernel.errors import DozorError
 from dozor.kernel.finding import Finding, Publisher
 from dozor.kernel.i18n import _, ngettext
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from dozor.kernel.masking import mask
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +47,7 @@ _BEHIND_BYTES = 4 << 20
 _BEHIND_SECONDS = 2.0
 _SAMPLE_SECONDS = 0.2
 _GROWS_SECONDS = 3.0  # a log that gave lines within these counts as growing
+_ROOM_SECONDS = 0.5  # between two looks for room, and whether to stop
 _CUT_SECONDS = 0.5  # for threads to end once nobody waits for them
 _MOST_SAMPLES = 1000
 
@@ -98,21 +86,6 @@ class Pace:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What became of an arrival. `size` is the bytes of its lines."""
-
-    mark: Mark
-    after: Mark
-    size: int
-    format: Format | None = None
-    delivery: Delivery | None = None
-    findings: Sequence[Finding] = ()
-    lines: int = 0
-    rejected: int = 0
-    last: datetime | None = None
-
-
-@dataclass(slots=True)
 class _Log:
     """Counts of one log. `samples` holds when how many bytes had arrived in all, each `spacing` seconds."""
 
@@ -146,31 +119,6 @@ class _Log:
             self.spacing = _SAMPLE_SECONDS
             return 0.0
         return max(0.0, now - self.samples[0][0])
-
-
-class _Stages:
-    """Seconds spent by stage, summed over threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seconds: dict[str, float] = {}
-
-    def add(self, part: dict[str, float]) -> None:
-        with self._lock:
-            for name, seconds in part.items():
-                self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add({name: time.perf_counter() - began})
-
-    def snapshot(self) -> dict[str, float]:
-        with self._lock:
-            return dict(self._seconds)
 
 
 class _Room:
@@ -224,7 +172,7 @@ class LiveIngest:
         self.clock = clock
         self.store, self.checkpoints = store, checkpoints
         self.publisher = publisher
-        self.maker = _Maker(pipeline, findings)
+        self.maker = Maker(pipeline, findings)
         self.stages = self.maker.stages
         self._lanes = [_Lane(source, self) for source in sources]
         self._grew: dict[str, float] = {}
@@ -295,82 +243,9 @@ class LiveIngest:
             lane.tell_lag(self.pace.lag_warning)
 
 
-class _Maker:
-    """Makes a delivery of what arrived; pure but for its clock."""
-
-    def __init__(
-        self, pipeline: Pipeline, findings: Callable[[pa.RecordBatch], Iterable[Finding]] | None
-    ) -> None:
-        self._pipeline, self._findings = pipeline, findings
-        self.stages = _Stages()
-
-    def make(self, arrival: Arrival, known: Format | None) -> _Batch:
-        """Parse, enrich, detect.
-
-        Args:
-            arrival: Lines of one log.
-            known: Their format, if it is known already.
-        """
-        if not arrival.data:
-            return _Batch(arrival.mark, arrival.after, 0)
-        format_ = known or self._named(arrival.mark.format) or self._pipeline.format_of(arrival)
-        batch = self._as(arrival, format_)
-        if batch.rejected and not batch.lines:
-            other = self._other_format(arrival, format_)
-            again = batch if other is None else self._as(arrival, other)
-            batch = again if again.lines else batch
-        return batch
-
-    def _as(self, arrival: Arrival, format_: Format) -> _Batch:
-        mark, seconds = arrival.mark, dict[str, float]()
-        batch = _Batch(mark, arrival.after, len(arrival.data))
-        if format_.kind is Kind.ERROR_LOG:
-            began = time.perf_counter()
-            errors = parse_errorlog(arrival.data, offset=arrival.offset, first_line=arrival.first_line)
-            seconds["parse"] = time.perf_counter() - began
-            rows, rejects = errors.records, errors.rejects
-            delivery = Delivery(mark.name, mark.token, errors=rows, rejects=rejects, format=format_.name)
-        else:
-            run = self._pipeline.run(arrival, format_, Filters(), seconds, source=mark.name)
-            rows, rejects = run.records, run.rejects
-            delivery = Delivery(mark.name, mark.token, records=rows, rejects=rejects, format=format_.name)
-            if self._findings is not None:
-                batch.findings = tuple(self._findings(rows))
-        batch.lines, batch.rejected = len(rows), len(rejects)
-        batch.format = format_ if batch.lines else None
-        batch.mark = replace(mark, format=format_.name)
-        batch.after = replace(arrival.after, format=format_.name)
-        if batch.lines:
-            batch.last = pc.max(rows.column("ts")).as_py()
-        if batch.lines or batch.rejected:
-            batch.delivery = _without_empty(replace(delivery, again=arrival.again))
-        self.stages.add(seconds)
-        return batch
-
-    def _named(self, name: str) -> Format | None:
-        """The format that an earlier process knew the log by."""
-        if not name or (self._pipeline.format is not None and name != ERROR_LOG.name):
-            return None
-        try:
-            return find_format(name, self._pipeline.json_fields)
-        except UsageError:  # a format of the user's own, which is not kept
-            return None
-
-    def _other_format(self, arrival: Arrival, tried: Format) -> Format | None:
-        """A format that fits better, for a log whose format was changed, or for an error log."""
-        found = detect_format(arrival.data, self._pipeline.json_fields)
-        if found.name == tried.name or (self._pipeline.format is not None and found is not ERROR_LOG):
-            return None
-        return found
-
-
-def _without_empty(delivery: Delivery) -> Delivery:
-    def rows(batch: pa.RecordBatch | None) -> pa.RecordBatch | None:
-        return batch if batch is not None and len(batch) else None
-
-    return replace(
-        delivery, records=rows(delivery.records), errors=rows(delivery.errors), rejects=rows(delivery.rejects)
-    )
+def _reason(failure: BaseException) -> str:
+    """What went wrong, without secrets, since people are shown it."""
+    return mask(str(failure) if isinstance(failure, DozorError) else f"{type(failure).__name__}: {failure}")
 
 
 @dataclass(slots=True)
@@ -378,7 +253,7 @@ class _Work:
     """An arrival on its way, and the room that it takes."""
 
     arrival: Arrival
-    future: Future[_Batch]
+    future: Future[Batch]
     room: int
 
 
@@ -446,8 +321,8 @@ class _Lane:
                     while not ingest.stopping.is_set() and self._read_next():
                         pass
         finally:
+            self._queue.put(None)  # first: the keeper must end, whatever happens to the source
             source.close()
-            self._queue.put(None)
 
     def _opened(self) -> bool:
         """Open the source, however long it takes; False when it is to stop before."""
@@ -507,13 +382,13 @@ class _Lane:
             with self._moved:
                 if self._under_way < pace.queue and (room := ingest.room.take(pace.chunk_bytes)):
                     return room
-                self._moved.wait(pace.delay)
+                self._moved.wait(min(pace.delay, _ROOM_SECONDS))
                 if self._under_way < pace.queue and (room := ingest.room.take(pace.chunk_bytes)):
                     return room
             self._look()
         return 0
 
-    def _make(self, arrival: Arrival, known: Format | None) -> _Batch:
+    def _make(self, arrival: Arrival, known: Format | None) -> Batch:
         name = arrival.mark.name
         try:
             batch = self._ingest.maker.make(arrival, known)
@@ -539,7 +414,7 @@ class _Lane:
                 self._count(batch)
                 self._moved.notify_all()
 
-    def _made(self, work: _Work) -> _Batch:
+    def _made(self, work: _Work) -> Batch:
         """What the workers made; what fails there is a bug, told and tried again, since lines must not go."""
         wait = self._ingest.pace.retry
         while True:
@@ -550,7 +425,7 @@ class _Lane:
                     _log.exception(
                         "%s from byte %d cannot be worked on.", work.arrival.mark.name, work.arrival.offset
                     )
-                self._broken = f"{type(bug).__name__}: {bug}"
+                self._broken = _reason(bug)
                 self._wait(wait)
                 wait = min(wait * 2, self._ingest.pace.retry_cap)
                 known = self._formats.get(work.arrival.mark.name)
@@ -559,7 +434,7 @@ class _Lane:
                 self._broken = ""
                 return batch
 
-    def _stored(self, batch: _Batch) -> None:
+    def _stored(self, batch: Batch) -> None:
         """Store a batch, however long the store is away."""
         wait = self._ingest.pace.retry
         while True:
@@ -575,7 +450,7 @@ class _Lane:
                     self._pause = ""
                 return
 
-    def _store(self, batch: _Batch) -> None:
+    def _store(self, batch: Batch) -> None:
         ingest = self._ingest
         if batch.delivery is not None:
             with ingest.stages.measure("intent"):
@@ -586,7 +461,7 @@ class _Lane:
             ingest.checkpoints.save(batch.after)
 
     def _paused(self, failure: Exception) -> None:
-        reason = str(failure) if isinstance(failure, DozorError) else f"{type(failure).__name__}: {failure}"
+        reason = _reason(failure)
         if not self._pause:
             bug = None if isinstance(failure, DozorError) else failure
             _log.warning("%s is paused: %s", self._source.name, reason, exc_info=bug)
@@ -607,7 +482,7 @@ class _Lane:
     def _log_of(self, name: str) -> _Log:
         return self._logs.setdefault(name, _Log())
 
-    def _count(self, batch: _Batch) -> None:
+    def _count(self, batch: Batch) -> None:
         log = self._log_of(batch.mark.name)
         log.in_flight -= batch.size
         log.stored += batch.size

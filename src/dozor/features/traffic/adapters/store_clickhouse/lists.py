@@ -236,7 +236,9 @@ def findings(
     examples = strongest(asking, [place_of(row["place"]) for row in rows])
     found = []
     for row in rows:
-        example = examples[place_of(row.pop("place"))]
+        example = examples.get(place_of(row.pop("place")))
+        if example is None:  # its time ran out since the first question
+            continue
         codes, counts = row.pop("status").values()
         found.append(
             finding_row(

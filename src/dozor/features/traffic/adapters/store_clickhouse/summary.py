@@ -180,7 +180,12 @@ class _Summary:
         )
         requests = {row["key"]: row["requests"] for row in asked}
         examples = strongest(self._asking, [place_of(row["place"]) for row in rows])
-        return tuple(_attacker(row, requests[row["key"]], examples[place_of(row["place"])]) for row in rows)
+        # Rows come and go between questions: those of `hits` come before those of `requests`.
+        return tuple(
+            _attacker(row, max(requests.get(row["key"], 0), row["attacks"]), example)
+            for row in rows
+            if (example := examples.get(place_of(row["place"]))) is not None
+        )
 
     def _timeline(self, first: datetime, width: timedelta) -> tuple[Bucket, ...]:
         rows = self._rows(
