@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
@@ -28,7 +27,6 @@ MANY_LINES: Final = 5_000_000
 """From here on a pair takes minutes, so one is the default."""
 
 _MIB: Final = 1 << 20
-_WATCH_SECONDS: Final = 0.1
 _BLOCK: Final = 1 << 22
 _AWK: Final = (
     "{ bytes += $10; status[$9]++; if (!($1 in seen)) { seen[$1] = 1; clients++ } }"
@@ -156,34 +154,12 @@ def _run(command: Sequence[str], output: Path) -> Run:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, env={**os.environ, "DOZOR_TIMINGS": "1"}
         )
-        together: list[int] = [0]
-        Thread(target=_watch_memory, args=(process.pid, together), daemon=True).start()
         _pid, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{shlex.join(command)} ended with {process.returncode}; nothing is measured.")
-    return Run(seconds, max(usage.ru_maxrss * 1024, *together))
-
-
-def _watch_memory(pid: int, together: list[int]) -> None:
-    """Note the most memory that a process and its children held at a time, pages in common counted once."""
-    while True:
-        try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            held = sum(_held(one) for one in (str(pid), *children))
-        except (OSError, ProcessLookupError):
-            return  # it has ended
-        together.append(held)
-        time.sleep(_WATCH_SECONDS)
-
-
-def _held(pid: str) -> int:
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (OSError, ProcessLookupError):  # a child that has ended
-        return 0
-    return next((int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+    return Run(seconds, usage.ru_maxrss * 1024)
 
 
 def _say_runs(plan: Plan, runs: Mapping[str, Sequence[Run]], say: Say) -> None:
