@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +19,7 @@ from dozor.features.traffic.model import Summary
 from dozor.kernel.i18n import _, current_language
 
 if TYPE_CHECKING:  # columns are imported when a command runs: its help must answer at once
-    from dozor.features.traffic.model import Filters
-    from dozor.features.traffic.service import CountChunk, LogSource, Run
+    from dozor.features.traffic.service import LogSource, Run
 
 _MIB = 1 << 20
 _PIPE_WIDTH = 120
@@ -63,34 +61,19 @@ class _Faces:
         return render_html(summary, current_language())
 
 
-@contextmanager
-def _assemble_report(files: Sequence[str], log_format: str | None) -> Iterator[Callable[[], ReportParts]]:
-    from dozor.app.beside import helpers_for, shared
+def _assemble_report(log_format: str | None) -> ReportParts:
+    from dozor.app.pipeline import build_pipeline
+    from dozor.features.traffic.adapters.spill_files import FileSpill
 
     settings = _invocation().settings
-    with helpers_for(files, settings, log_format) as helpers:
-
-        def parts() -> ReportParts:
-            from dozor.app.pipeline import build_pipeline
-            from dozor.features.traffic.adapters.spill_files import FileSpill
-            from dozor.features.traffic.service import count_chunk
-
-            pipeline = build_pipeline(settings, log_format)
-
-            def share(filters: Filters) -> CountChunk:
-                return shared(partial(count_chunk, pipeline, filters), helpers, filters)
-
-            return ReportParts(
-                pipeline=pipeline,
-                open_logs=_open_logs,
-                spill=FileSpill,
-                faces=_Faces(),
-                memory_budget=settings.traffic.memory_budget_mb * _MIB,
-                workers=len(helpers) + 1 if helpers else settings.traffic.workers,
-                share=share,
-            )
-
-        yield parts
+    return ReportParts(
+        pipeline=build_pipeline(settings, log_format),
+        open_logs=_open_logs,
+        spill=FileSpill,
+        faces=_Faces(),
+        memory_budget=settings.traffic.memory_budget_mb * _MIB,
+        workers=settings.traffic.workers,
+    )
 
 
 @contextmanager

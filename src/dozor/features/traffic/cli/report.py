@@ -21,9 +21,8 @@ from dozor.kernel.errors import JobError, UsageError
 from dozor.kernel.i18n import _
 
 if TYPE_CHECKING:  # columns are imported when the command runs: its help must answer at once
-    from dozor.features.traffic.model import Filters
     from dozor.features.traffic.ports import Spill
-    from dozor.features.traffic.service import CountChunk, LogSource, Pipeline
+    from dozor.features.traffic.service import LogSource, Pipeline
 
 
 class Faces(Protocol):
@@ -50,7 +49,6 @@ class ReportParts:
         faces: Shows the report.
         memory_budget: Bytes for counts of distinct values.
         workers: Chunks worked on at the same time.
-        share: Divides the counting of chunks, by these filters, among processes.
     """
 
     pipeline: Pipeline
@@ -59,26 +57,13 @@ class ReportParts:
     faces: Faces
     memory_budget: int
     workers: int
-    share: Callable[[Filters], CountChunk]
 
 
-class Assemble(Protocol):
-    """Gives the parts of a report."""
-
-    def __call__(
-        self, files: Sequence[str], log_format: str | None, /
-    ) -> AbstractContextManager[Callable[[], ReportParts]]:
-        """Begin with what takes long, for these files and the format that the user named, or None.
-
-        The parts are given on demand, so that wrong words are told before anything is opened.
-        """
-
-
-def build_report(assemble: Assemble) -> click.Command:
+def build_report(assemble: Callable[[str | None], ReportParts]) -> click.Command:
     """The command, with its texts in the current language.
 
     Args:
-        assemble: Gives the parts.
+        assemble: Gives the parts for a log format that the user named, or None.
     """
 
     @click.command(
@@ -127,32 +112,28 @@ def build_report(assemble: Assemble) -> click.Command:
         top: int,
         timings: bool,
     ) -> None:
+        from dozor.features.traffic.core.filters import read_filters
+        from dozor.features.traffic.service import report
+
         if as_json and str(html_file) == STDIN:
             raise UsageError(
                 _("The page and the JSON cannot both go to standard output."),
                 hint=_("Name a file for the page."),
             )
-        names = files_or_stdin(files)
+        filters = read_filters(since, until, where, now=datetime.now(UTC))
+        parts = assemble(log_format)
         stages: dict[str, float] = {}
-        with assemble(names, log_format) as give_parts:
-            # Imported when what takes long has begun.
-            from dozor.features.traffic.core.filters import read_filters
-            from dozor.features.traffic.service import report
-
-            filters = read_filters(since, until, where, now=datetime.now(UTC))
-            parts = give_parts()
-            with parts.open_logs(names) as logs, parts.spill() as spill:
-                summary = report(
-                    logs,
-                    parts.pipeline,
-                    spill=spill,
-                    memory_budget=parts.memory_budget,
-                    filters=filters,
-                    workers=parts.workers,
-                    top=top,
-                    stages=stages,
-                    count=parts.share(filters),
-                )
+        with parts.open_logs(files_or_stdin(files)) as logs, parts.spill() as spill:
+            summary = report(
+                logs,
+                parts.pipeline,
+                spill=spill,
+                memory_budget=parts.memory_budget,
+                filters=filters,
+                workers=parts.workers,
+                top=top,
+                stages=stages,
+            )
         _warn_of_strange_logs(summary)
         if html_file is not None:
             page = parts.faces.html(summary)

@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -110,34 +109,11 @@ class Pipeline:
 
 
 @dataclass(frozen=True)
-class Counted:
-    """What a chunk adds to a report.
-
-    Args:
-        partial: Its requests, grouped.
-        parsed: How many it has before the filters.
-        rejects: Schema `columns.record.REJECT`.
-        seconds: Time by stage.
-    """
-
+class _Counted:
     partial: Partial
     parsed: int
     rejects: pa.RecordBatch
     seconds: dict[str, float]
-
-
-CountChunk: TypeAlias = Callable[[Chunk, Format, str], Counted]
-"""Counts a chunk of the source of that name; for several threads at once."""
-
-
-def count_chunk(pipeline: Pipeline, filters: Filters, chunk: Chunk, format_: Format, source: str) -> Counted:
-    """Count a chunk here and now."""
-    seconds: dict[str, float] = {}
-    run = pipeline.run(chunk, format_, filters, seconds)
-    began = time.perf_counter()
-    grouped = partial_summary(run.records, source)
-    seconds["group"] = time.perf_counter() - began
-    return Counted(grouped, run.parsed, run.rejects, seconds)
 
 
 def report(
@@ -150,7 +126,6 @@ def report(
     workers: int = 2,
     top: int = TOP,
     stages: dict[str, float] | None = None,
-    count: CountChunk | None = None,
 ) -> Summary:
     """Summarise logs.
 
@@ -164,7 +139,6 @@ def report(
         workers: Chunks worked on at the same time.
         top: Rows of each top list at the most.
         stages: If given, seconds by stage are added to it (summed over threads).
-        count: Counts a chunk somewhere else, by the same pipeline and filters; None counts it here.
 
     Raises:
         JobError: A source cannot be read to its end.
@@ -172,7 +146,6 @@ def report(
     started = time.perf_counter()
     summariser = Summariser(spill, memory_budget, top=top)
     spent: dict[str, float] = {} if stages is None else stages
-    count = count or partial(count_chunk, pipeline, filters or Filters())
     with ThreadPoolExecutor(workers, "dozor-report") as pool:
         for source in sources:
             head, chunks = _peek(source.chunks())
@@ -182,10 +155,15 @@ def report(
                 _read_errors(chunks, summariser, source.name, filters or Filters())
                 continue
 
-            def count_next(chunk: Chunk, format_: Format = format_, name: str = source.name) -> Counted:
-                return count(chunk, format_, name)
+            def count(chunk: Chunk, format_: Format = format_, name: str = source.name) -> _Counted:
+                seconds: dict[str, float] = {}
+                run = pipeline.run(chunk, format_, filters or Filters(), seconds, source=name)
+                began = time.perf_counter()
+                partial = partial_summary(run.records, name)
+                seconds["group"] = time.perf_counter() - began
+                return _Counted(partial, run.parsed, run.rejects, seconds)
 
-            for counted in _in_order(pool, count_next, chunks, ahead=workers + 1):
+            for counted in _in_order(pool, count, chunks, ahead=workers + 1):
                 began = time.perf_counter()
                 summariser.add(counted.partial, parsed=counted.parsed)
                 summariser.add_rejects(counted.rejects, source.name)
