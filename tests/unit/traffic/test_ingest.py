@@ -345,6 +345,23 @@ def test_a_named_format_is_not_given_up(log: Path, store: CountingStore) -> None
     assert store.values() == []
 
 
+def test_line_after_line_that_cannot_be_read_is_told_once_until_one_can(
+    log: Path, store: CountingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = replace(PLAIN_PIPELINE, format=find_format("combined"))
+    ingest = build(log, store, pipeline=pipeline)
+    log.write_bytes(b"no request\n" * 30)
+    with running(ingest):
+        wait_for(lambda: only(ingest).rejected == 30)
+        assert "None of the last 30 lines" in only(ingest).reason
+        append(log, b"no request\n" * 5)
+        wait_for(lambda: only(ingest).rejected == 35)
+        append(log, lines(0, 1))
+        wait_for(lambda: only(ingest).reason == "")
+    told = [record.getMessage() for record in caplog.records if "could be read" in record.getMessage()]
+    assert told == [f"{log}: none of its last 30 lines could be read. Name its format with --format."]
+
+
 @pytest.mark.parametrize("bug", [ZeroDivisionError, GeneratorExit])  # a panic of Polars is no Exception
 def test_a_bug_in_a_step_loses_no_line(log: Path, store: CountingStore, bug: type[BaseException]) -> None:
     broken = [True]

@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 _LEAST_READ = 64 << 10
 _BEHIND_BYTES = 4 << 20
+_MANY_STRANGE = 20  # fewer may be junk in a log that is quiet
 _BEHIND_SECONDS = 2.0
 _SAMPLE_SECONDS = 0.2
 _GROWS_SECONDS = 3.0  # a log that gave lines within these counts as growing
@@ -92,6 +93,8 @@ class _Log:
     format: str = ""
     lines: int = 0
     rejected: int = 0
+    strange: int = 0
+    """Rejected lines since the last one that could be read."""
     last: datetime | None = None
     stored: int = 0
     in_flight: int = 0
@@ -488,11 +491,23 @@ class _Lane:
         log.stored += batch.size
         log.lines += batch.lines
         log.rejected += batch.rejected
+        self._note_strange(batch, log)
         if batch.format is not None:
             log.format = batch.format.name
         if batch.last is not None:
             last = batch.last.astimezone(UTC)
             log.last = last if log.last is None else max(log.last, last)
+
+    def _note_strange(self, batch: Batch, log: _Log) -> None:
+        """Warn once when line after line cannot be read: most likely the log's format is another."""
+        before = log.strange
+        log.strange = 0 if batch.lines else before + batch.rejected
+        if before < _MANY_STRANGE <= log.strange:
+            _log.warning(
+                "%s: none of its last %d lines could be read. Name its format with --format.",
+                batch.mark.name,
+                log.strange,
+            )
 
     def status(self) -> list[SourceStatus]:
         """Each log of the source and how its lines come along."""
@@ -504,6 +519,12 @@ class _Lane:
     def _status_of(self, seen: Followed, log: _Log, now: float) -> SourceStatus:
         lag_bytes, lag = seen.unread + log.in_flight, log.lag(now)
         state, reason = self._state(seen, lag_bytes, lag)
+        if not reason and log.strange >= _MANY_STRANGE:
+            reason = ngettext(
+                "The last {count} line could not be read; name its format with --format.",
+                "None of the last {count} lines could be read; name its format with --format.",
+                log.strange,
+            ).format(count=log.strange)
         return SourceStatus(
             name=seen.name,
             format=log.format,
