@@ -154,8 +154,9 @@ class Readiness:
             return reason
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(), name="ask-store")
-        done, _waiting = await asyncio.wait({self._asking}, timeout=_CHECK_WAIT)
-        reason = self._asking.result() if done else _("The store does not answer.")
+        asking = self._asking  # by the time this one goes on, another may have asked anew
+        done, _waiting = await asyncio.wait({asking}, timeout=_CHECK_WAIT)
+        reason = asking.result() if done else _("The store does not answer.")
         self._known = (time.monotonic(), reason)
         return reason
 

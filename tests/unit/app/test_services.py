@@ -129,6 +129,20 @@ def test_the_store_is_not_asked_more_than_once_a_second() -> None:
     assert len(asked) == 1
 
 
+def test_all_who_ask_at_once_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dozor.app.services._CHECK_AGE", 0)
+    readiness = Readiness(lambda: None, dict)
+
+    async def ask() -> None:
+        for _time in range(5):
+            assert await readiness.reasons() == {"store": ""}
+
+    async def main() -> None:
+        await asyncio.gather(*(ask() for _one in range(8)))
+
+    asyncio.run(main())
+
+
 def test_a_store_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dozor.app.services._CHECK_WAIT", 0.05)
     done = threading.Event()
