@@ -23,6 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _BACKLOG = 512
+_KEEP_ALIVE = 75  # seconds, longer than any client of ours keeps a connection: else both may end it at once
 _PAUSE = 0.05  # seconds between two looks whether the server is told to stop
 _LISTENING = "0A"  # of /proc/net/tcp
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -126,6 +127,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(self._drain)),
             ws_max_size=64 << 20,
         )
