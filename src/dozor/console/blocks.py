@@ -401,3 +401,35 @@ def is_empty(view: View, requests: int) -> bool:
     )
     st.code("dozor up --log /var/log/nginx/access.log\ndozor up --demo", language=None)
     return True
+
+
+def walk(place: int | None, count: int, open_row: Callable[[int], None], close: Callable[[], None]) -> None:
+    """Buttons beside a table that open the row before, the row after, or none.
+
+    The table is a canvas, which cannot be used by everybody.
+
+    Args:
+        place: Number of the open row; None when it is not in the table.
+        count: Rows of the table.
+        open_row: Opens the row of a number.
+        close: Closes the open one.
+    """
+    with st.container(horizontal=True, horizontal_alignment="right", key="walk"):
+        if place is not None:
+            st.button(
+                _("Previous"),
+                icon=":material/keyboard_arrow_up:",
+                type="tertiary",
+                disabled=place == 0,
+                on_click=open_row,
+                args=(place - 1,),
+            )
+            st.button(
+                _("Next"),
+                icon=":material/keyboard_arrow_down:",
+                type="tertiary",
+                disabled=place + 1 >= count,
+                on_click=open_row,
+                args=(place + 1,),
+            )
+        st.button(_("Close"), icon=":material/close:", type="tertiary", on_click=close)

@@ -24,7 +24,6 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _BACKLOG = 512
 _KEEP_ALIVE = 75  # seconds, longer than any client of ours keeps a connection: else both may end it at once
-_PAUSE = 0.05  # seconds between two looks whether the server is told to stop
 _LISTENING = "0A"  # of /proc/net/tcp
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -195,26 +196,8 @@ def _open(signature: Any, rows: Sequence[Finding], place: int) -> None:
 
 def _walk(rows: Sequence[Finding], chosen: Finding) -> None:
     """Buttons beside the table, since a canvas cannot be used by everybody."""
-    place = rows.index(chosen)
     signature = st.session_state[_SHOWN][0]
-    with st.container(horizontal=True, horizontal_alignment="right", key="walk"):
-        st.button(
-            _("Previous"),
-            icon=":material/keyboard_arrow_up:",
-            type="tertiary",
-            disabled=place == 0,
-            on_click=_open,
-            args=(signature, rows, place - 1),
-        )
-        st.button(
-            _("Next"),
-            icon=":material/keyboard_arrow_down:",
-            type="tertiary",
-            disabled=place + 1 >= len(rows),
-            on_click=_open,
-            args=(signature, rows, place + 1),
-        )
-        st.button(_("Close"), icon=":material/close:", type="tertiary", on_click=_close)
+    blocks.walk(rows.index(chosen), len(rows), partial(_open, signature, rows), _close)
 
 
 def _close() -> None:

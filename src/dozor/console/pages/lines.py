@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -178,25 +179,7 @@ def _walk(rows: Sequence[Line], chosen: Line) -> None:
     """Buttons beside the table, since a canvas cannot be used by everybody."""
     place = next((place for place, row in enumerate(rows) if row.id == chosen.id), None)
     signature = st.session_state[_SHOWN][0]
-    with st.container(horizontal=True, horizontal_alignment="right", key="walk"):
-        if place is not None:
-            st.button(
-                _("Previous"),
-                icon=":material/keyboard_arrow_up:",
-                type="tertiary",
-                disabled=place == 0,
-                on_click=_open,
-                args=(signature, rows, place - 1),
-            )
-            st.button(
-                _("Next"),
-                icon=":material/keyboard_arrow_down:",
-                type="tertiary",
-                disabled=place + 1 >= len(rows),
-                on_click=_open,
-                args=(signature, rows, place + 1),
-            )
-        st.button(_("Close"), icon=":material/close:", type="tertiary", on_click=_close)
+    blocks.walk(place, len(rows), partial(_open, signature, rows), _close)
 
 
 def _columns(view: View, rows: Sequence[Line]) -> dict[str, list[Any]]:

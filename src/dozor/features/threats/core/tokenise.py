@@ -144,13 +144,11 @@ def _with_functions(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-_OPERAND = r"[!(a]*(?:[sv]|n|b|[fg]\(|\(*E)"
 _END = r"[);]*(?:c|$)"
 _CLOSED = r"^s\)*"
 
 _SELECT = re.compile(r"E(?:k*)(?:[fg]\(|\(|[nsva]|b(?:o|,|kb(?:c|;|,|\)|kb?o|k\(|k[bn]|$)|a)|$|[);]*c)")
 _UNION_SELECT = re.compile(r"Uk*\(*E(?:k*)(?:[fgnsva(c,)]|b[,ac(]|b?kb|$|\(|\))")
-_COMPARED = re.compile(rf"&(?P<left>{_OPERAND})")
 
 _QUOTED_LOGIC = re.compile(
     rf"{_CLOSED}(?:[aok].*?)?&[!(a]*(?:[fg]\(|\(*E|[snvb]a?o|[sn](?:[);]*c|$|&|\))|v|b[);]*c|\?[);]*c)"
