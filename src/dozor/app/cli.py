@@ -128,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _look_for_garbage_less_often()
+    # numpy's algebra, which nothing here uses, would start threads of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _speak_any_charset()
     set_default_language(_wanted_language(words))
     try:

@@ -16,6 +16,7 @@ from dozor.app.invocation import Invocation
 from dozor.features.traffic.cli.options import UNWRAPPED, files_or_stdin, filter_options
 from dozor.features.traffic.cli.report import ReportParts, build_report, show_progress
 from dozor.features.traffic.model import Summary
+from dozor.infra.memory import without_pandas
 from dozor.kernel.i18n import _, current_language
 
 if TYPE_CHECKING:  # columns are imported when a command runs: its help must answer at once
@@ -62,6 +63,7 @@ class _Faces:
 
 
 def _assemble_report(log_format: str | None) -> ReportParts:
+    without_pandas()
     from dozor.app.pipeline import build_pipeline
     from dozor.features.traffic.adapters.spill_files import FileSpill
 

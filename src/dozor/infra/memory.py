@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from importlib.abc import MetaPathFinder
 
 _ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 _ARENAS = 2
@@ -30,6 +31,32 @@ def prefer_small() -> None:
     if "MALLOC_ARENA_MAX" not in os.environ:
         with suppress(AttributeError, OSError):  # another libc has no such knob and no such need
             ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+
+
+def without_pandas() -> None:
+    """Let Arrow do without pandas in this process: it would load it at the first list that it converts.
+
+    That takes 0.15 s and 30 MB, only to ask whether the list is pandas'. Others may import it still.
+    """
+    if "pandas" in sys.modules:
+        return
+    absent = _Absent()
+    sys.meta_path.insert(0, absent)
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - only processes with columns pay for it
+
+        pa.array([])  # Arrow looks for pandas once, and remembers that it was not there
+    finally:
+        sys.meta_path.remove(absent)
+
+
+class _Absent(MetaPathFinder):
+    """Says of pandas that it is not installed."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        del path, target
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname, name=fullname)
 
 
 def give_back() -> None:

@@ -211,12 +211,10 @@ class Scanners:
         def for_some(numbers: NDArray[np.int64]) -> _Numbered:
             return build([texts[number] for number in numbers]), numbers
 
-        # What cannot match values of a wide alphabet cannot match those of a narrow one.
-        numbers = whole
-        self._by_alphabet: list[tuple[frozenset[int], _Numbered]] = []
-        for alphabet in reversed(ALPHABETS):
-            numbers = np.array([n for n in numbers if may_match(texts[n], alphabet)], np.int64)
-            self._by_alphabet.insert(0, (alphabet, for_some(numbers)))
+        may = np.array([[may_match(text, kind) for kind in ALPHABETS] for text in texts], np.bool_)
+        self._by_alphabet = [
+            (kind, for_some(np.flatnonzero(may[:, column]))) for column, kind in enumerate(ALPHABETS)
+        ]
         self._any = for_some(whole)
         self._as_sent = for_some(whole[book.concerning(frozenset({Place.TARGET}))])
 

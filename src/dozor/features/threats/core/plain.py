@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -53,7 +53,12 @@ def may_match(expression: str, alphabet: frozenset[int]) -> bool:
         expression: Without look-around; case does not matter.
         alphabet: Letters in both cases or in none.
     """
-    return _sequence_may(_parser.parse(expression), alphabet)
+    return _sequence_may(_parsed(expression), alphabet)
+
+
+@lru_cache(maxsize=1)
+def _parsed(expression: str) -> Any:
+    return _parser.parse(expression)
 
 
 def _sequence_may(items: Iterable[tuple[Any, Any]], alphabet: frozenset[int]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -156,28 +156,38 @@ def detect_format(
 
     When none fits, `combined`: its rejects then say so line by line.
     """
-    sample = _sample(bytes(data))
-    candidates = [
-        json_format(json_fields),
-        *(compile_format(text, name) for name, text in FORMAT_STRINGS.items()),
-    ]
-    fitting = [len(parse(sample, candidate).records) for candidate in candidates]
-    best = int(np.argmax(fitting))
-    if fitting[best]:
-        return candidates[best]
+    lines = _sample(data)
+    sample = b"\n".join(lines)
+    best, most = None, 0
+    for candidate in _candidates(lines, json_fields):
+        fitting = len(parse(sample, candidate).records)
+        if fitting > most:
+            best, most = candidate, fitting
+        if most == len(lines):
+            break
+    if best is not None:
+        return best
     return ERROR_LOG if _ERROR_LINE.search(sample) else compile_format(FORMAT_STRINGS["combined"], "combined")
 
 
-def _sample(data: bytes) -> bytes:
-    lines = [
-        line for line in bytes(data).split(b"\n", 4 * _SAMPLE_LINES)[: 4 * _SAMPLE_LINES] if line.strip()
-    ]
-    for place in np.linspace(0, len(data), _SAMPLE_LINES, endpoint=False).astype(int):
-        start = data.find(b"\n", int(place)) + 1
-        end = data.find(b"\n", start)
+def _candidates(lines: Sequence[bytes], json_fields: Mapping[str, str] | None) -> Iterator[Format]:
+    """The formats that lines may have, the likeliest first."""
+    if any(line.lstrip().startswith(b"{") for line in lines):
+        yield json_format(json_fields)
+    for name, text in FORMAT_STRINGS.items():
+        yield compile_format(text, name)
+
+
+def _sample(data: bytes | bytearray | memoryview) -> list[bytes]:
+    """Some lines from the start of the log and some from all over it, none of them blank."""
+    held = data if isinstance(data, bytes | bytearray) else bytes(data)
+    lines = held.split(b"\n", 4 * _SAMPLE_LINES)[: 4 * _SAMPLE_LINES]
+    for place in np.linspace(0, len(held), _SAMPLE_LINES, endpoint=False).astype(int):
+        start = held.find(b"\n", int(place)) + 1
+        end = held.find(b"\n", start)
         if start and end > start:
-            lines.append(bytes(data[start:end]))
-    return b"\n".join(lines)
+            lines.append(held[start:end])
+    return [bytes(line) for line in lines if line.strip()]
 
 
 def _valid_text(data: bytes | bytearray | memoryview, kind: Kind) -> bytes | bytearray | memoryview:
