@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,18 @@ def test_giving_back_harms_nothing() -> None:
     kept = bytes(range(256)) * 10_000
     memory.give_back()
     assert kept[-1] == 255
+
+
+def test_a_command_does_without_pandas_and_others_may_import_it_still() -> None:
+    program = (
+        "import sys\n"
+        "from dozor.infra.memory import without_pandas\n"
+        "without_pandas()\n"
+        "import pyarrow as pa\n"
+        "pa.array(['a', 'b']), pa.RecordBatch.from_pylist([{'a': 1}])\n"
+        "print('pandas' in sys.modules)\n"
+        "import pandas\n"
+        "print(pandas.DataFrame({'a': [1]}).shape)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert told.stdout == "False\n(1, 1)\n"

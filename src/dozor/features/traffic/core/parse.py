@@ -172,7 +172,7 @@ def detect_format(
 
 def _candidates(lines: Sequence[bytes], json_fields: Mapping[str, str] | None) -> Iterator[Format]:
     """The formats that lines may have, the likeliest first."""
-    if any(line.lstrip().startswith(b"{") for line in lines):
+    if any(line.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{") for line in lines):
         yield json_format(json_fields)
     for name, text in FORMAT_STRINGS.items():
         yield compile_format(text, name)
@@ -181,7 +181,7 @@ def _candidates(lines: Sequence[bytes], json_fields: Mapping[str, str] | None) -
 def _sample(data: bytes | bytearray | memoryview) -> list[bytes]:
     """Some lines from the start of the log and some from all over it, none of them blank."""
     held = data if isinstance(data, bytes | bytearray) else bytes(data)
-    lines = held.split(b"\n", 4 * _SAMPLE_LINES)[: 4 * _SAMPLE_LINES]
+    lines: list[bytes | bytearray] = [*held.split(b"\n", 4 * _SAMPLE_LINES)[: 4 * _SAMPLE_LINES]]
     for place in np.linspace(0, len(held), _SAMPLE_LINES, endpoint=False).astype(int):
         start = held.find(b"\n", int(place)) + 1
         end = held.find(b"\n", start)
