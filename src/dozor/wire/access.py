@@ -20,8 +20,11 @@ SessionKind = Literal["api", "console"]
 
 PrincipalKind = Literal["person", "key"]
 
-Result = Literal["success", "failure", "refused"]
-"""How an audited action ended: `refused` was not allowed, `failure` was tried in vain."""
+Result = Literal["ok", "refused", "failed"]
+"""How an audited action ended: `refused` was not allowed, `failed` was tried in vain."""
+
+ActorKind = Literal["person", "key", "local", "anonymous"]
+"""Who did something: `local` is the command line of this machine."""
 
 MAX_AUDIT = 1_000
 
@@ -258,28 +261,28 @@ class Key(Wire):
     """An API key; its secret part was told once."""
 
     model_config = _example(
-        id="k_5d0f",
+        id="5d0f8a21",
         name="grafana",
         person_id="p_7Jv0b2",
         username="anna",
         role="viewer",
-        permissions=["bots.read", "conversations.read", "system.status", "traffic.read"],
+        scopes=["traffic.read"],
         created="2026-11-25T08:30:00.000Z",
         expires="2026-12-25T08:30:00.000Z",
         last_used=None,
-        revoked=False,
     )
 
     id: str = Field(description="Its id, which is also the middle of the key.")
     name: str = Field(description="What it is for.")
-    person_id: str = Field(description="Id of the person whose key it is.")
-    username: str = Field(description="Name of that person.")
-    role: str = Field("", description="Role, by name; empty for a key with permissions of its own.")
-    permissions: tuple[str, ...] = Field(description="What it may do, never more than its person.")
+    person_id: str | None = Field(
+        None, description="Id of the person whose key it is; null for one of the command line."
+    )
+    username: str = Field("", description="Name of that person.")
+    role: str = Field(description="The role that bounds it, by name.")
+    scopes: tuple[str, ...] = Field((), description="What it is narrowed down to; empty for all of the role.")
     created: Instant = Field(description="When it was made.")
     expires: Instant | None = Field(None, description="When it ends by itself; null for never.")
     last_used: Instant | None = Field(None, description="When it was last used, to a minute.")
-    revoked: bool = Field(default=False, description="Whether it was called back.")
 
 
 class Keys(Wire):
@@ -295,16 +298,16 @@ class KeysQuery(Request):
 
 
 class NewKey(Request):
-    """An API key to make: by a role, or by permissions of its own."""
+    """An API key to make. It never does more than its person may at the time."""
 
     model_config = _example(name="grafana", role="viewer", expires_in_days=30)
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=80), Printable] = Field(
         description="What it is for."
     )
-    role: Name | None = Field(None, description="A role that gives no more than yours does.")
-    permissions: Annotated[tuple[PermissionName, ...], Field(max_length=100)] | None = Field(
-        None, description="In place of a role: what it may do, each among what you may do."
+    role: Name | None = Field(None, description="The role that bounds it; yours without it.")
+    scopes: Annotated[tuple[PermissionName, ...], Field(max_length=100)] = Field(
+        (), description="What it is narrowed down to; all of the role without it."
     )
     expires_in_days: int | None = Field(
         None, ge=1, le=3_650, description="Days after which it ends by itself; never without it."
@@ -314,7 +317,7 @@ class NewKey(Request):
 class KeyCreated(Wire):
     """A new API key: the one time that it is told."""
 
-    model_config = _example(id="k_5d0f", key="dz_k_5d0f_Xb9v...")
+    model_config = _example(id="5d0f8a21", key="dz_5d0f8a21_Xb9v...")
 
     id: str = Field(description="Its id, for calling it back.")
     key: str = Field(description="The key; goes into `Authorization: Bearer`.")
@@ -333,7 +336,7 @@ class Person(Wire):
         language="en",
         is_owner=True,
         disabled=False,
-        locked_until=None,
+        locked=False,
         totp_enabled=True,
         created="2026-11-25T08:30:00.000Z",
         last_login="2026-11-25T09:12:41.000Z",
@@ -346,9 +349,7 @@ class Person(Wire):
     language: Language | None = Field(None, description="Language of texts; without it the browser's.")
     is_owner: bool = Field(default=False, description="Whether it is the owner, who cannot be shut out.")
     disabled: bool = Field(default=False, description="Whether they are kept from signing in.")
-    locked_until: Instant | None = Field(
-        None, description="Until when logins are refused after failed ones; null when they are not."
-    )
+    locked: bool = Field(default=False, description="Whether logins are refused now, after failed ones.")
     totp_enabled: bool = Field(default=False, description="Whether a second factor is asked for.")
     created: Instant
     last_login: Instant | None = None
@@ -479,10 +480,10 @@ class AuditFilter(Request):
         None, description="What was done.", examples=["person.create"]
     )
     person: Annotated[str, StringConstraints(max_length=128), Printable] | None = Field(
-        None, description="Name or id of who did it.", examples=["anna"]
+        None, description="Name of who did it, without case.", examples=["anna"]
     )
     address: Annotated[str, StringConstraints(max_length=64), Printable] | None = Field(
-        None, description="Address or network it came from.", examples=["203.0.113.0/24"]
+        None, description="Address it came from.", examples=["203.0.113.7"]
     )
     result: Result | None = Field(None, description="How it ended.")
 
@@ -491,9 +492,7 @@ class AuditQuery(AuditFilter):
     """A page of records."""
 
     limit: int = Field(100, ge=1, le=MAX_AUDIT, description="Records at the most.")
-    cursor: Annotated[str, StringConstraints(max_length=200), Printable] | None = Field(
-        None, description="`next` of the page before."
-    )
+    cursor: int | None = Field(None, ge=1, le=2**53, description="`next` of the page before.")
     format: Literal["json", "jsonl", "csv"] = Field(
         "json", description="A page, or all records as JSON lines or CSV, the oldest first."
     )
@@ -506,32 +505,32 @@ class AuditRecord(Wire):
         number=4812,
         time="2026-11-25T09:12:41.120Z",
         event="sensitive_operation",
-        action="person.role",
-        result="success",
-        person_id="p_7Jv0b2",
-        person="anna",
-        via="session s_91hd",
-        target="person boris",
+        action="people.change",
+        result="ok",
+        actor="anna",
+        actor_id="p_7Jv0b2",
+        actor_kind="person",
+        target="boris",
         address="203.0.113.7",
         agent="Firefox 142 on Linux",
         count=1,
-        details={"from": "viewer", "to": "operator"},
-        hash="9f2c…",
+        details={"role": "operator"},
+        hash="9f2c",
     )
 
     number: int = Field(description="Its place in the chain, from 1.")
     time: Instant = Field(description="When.")
     event: str = Field(description="Kind: `login_attempt`, `permission_denied`, `sensitive_operation`, …")
-    action: str = Field(description="What was done.")
+    action: str = Field(description="What was done, by its dotted name, or method and path.")
     result: Result = Field(description="How it ended.")
-    person_id: str | None = Field(None, description="Id of who did it; null when nobody was signed in.")
-    person: str = Field("", description="Name of who did it, or the name that was tried.")
-    via: str = Field("", description="Session or key that it was done with, or `cli`.")
+    actor: str = Field("", description="Name of who did it, or the name that was tried.")
+    actor_id: str = Field("", description="Id of that person or key.")
+    actor_kind: ActorKind = Field(description="Who did it.")
     target: str = Field("", description="What it was done to.")
-    address: str = Field("", description="Where it came from; empty for this machine's command line.")
+    address: str = Field("", description="Where it came from; `local` for this machine's command line.")
     agent: str = Field("", description="What it was done with.")
-    count: int = Field(1, description="How many equal ones this record stands for.")
-    details: dict[str, Any] = Field(default_factory=dict, description="Further facts, without secrets.")
+    count: int = Field(1, description="How many alike this record stands for.")
+    details: dict[str, str] = Field(default_factory=dict, description="Further facts, without secrets.")
     hash: str = Field(description="SHA-256 over this record and the hash of the one before.")
 
 
@@ -539,7 +538,7 @@ class AuditPage(Wire):
     """Records, the newest first."""
 
     items: tuple[AuditRecord, ...]
-    next: str | None = Field(None, description="`cursor` of the next page; null on the last.")
+    next: int | None = Field(None, description="`cursor` of the next page; null on the last.")
 
 
 class AuditProof(Wire):
