@@ -19,9 +19,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretBytes,
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from dozor.features.access.settings import AccessSettings
 from dozor.features.threats.settings import ThreatsSettings
 from dozor.features.traffic.settings import TrafficSettings
 from dozor.infra.logging import LogFormat
+from dozor.infra.settings import CacheSettings, DatabaseSettings
 from dozor.kernel.errors import SettingsError
 from dozor.kernel.i18n import N_, _
 from dozor.kernel.masking import MASK, mask
@@ -113,6 +115,17 @@ class Settings(BaseModel):
     shutdown_grace_s: float = Field(
         20.0, ge=0, description=N_("Seconds that everything may take to finish when it is told to stop.")
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        description=N_(
+            "Secret of at least 32 characters from which all keys are made; "
+            "without it secret.key in the data folder, which is made at the first start."
+        ),
+        json_schema_extra={"variable": "SECRET_KEY"},
+    )
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
     traffic: TrafficSettings = Field(default_factory=TrafficSettings)
     threats: ThreatsSettings = Field(default_factory=ThreatsSettings)
 
