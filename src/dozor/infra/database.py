@@ -71,6 +71,12 @@ class Database:
         self.place = parsed.database or "" if self.dialect == "sqlite" else _shown(parsed)
         """What people call it, without a password: a file or an address."""
         self._engine = _sqlite(parsed) if self.dialect == "sqlite" else _postgresql(parsed, pool)
+        self._reading = (
+            self._engine
+            if self.dialect == "sqlite"
+            # Otherwise each statement would see the state of its own moment.
+            else self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        )
         self._writing = self._engine.execution_options(**{_WRITING: True})
         # Between processes SQLite's writers ask again and again; within one they queue.
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
@@ -83,7 +89,7 @@ class Database:
             UnavailableError: The database does not answer, or all connections are in use.
         """
         with self.failures():
-            async with self._engine.connect() as connection:
+            async with self._reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
