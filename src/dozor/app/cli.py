@@ -35,6 +35,7 @@ COMMANDS = {
     "report": ("dozor.app.commands:report", N_("Show what stands in access logs, attacks included.")),
     "detect": ("dozor.app.commands:detect", N_("Judge each line of an access log by itself.")),
     "demo": ("dozor.app.commands:demo", N_("Make up logs to try Dozor with.")),
+    "db": ("dozor.app.db:db", N_("Look after the database of people, keys and the audit trail.")),
     "settings": ("dozor.app.about:settings", N_("Show every setting, its value and its source.")),
     "version": ("dozor.app.about:version", N_("Show the versions of Dozor and its libraries.")),
 }

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from dozor.features.access.settings import AccessSettings
 from dozor.features.threats.settings import ThreatsSettings
 from dozor.features.traffic.settings import TrafficSettings
+from dozor.infra.admission import DoorSettings, LimitsSettings
 from dozor.infra.logging import LogFormat
 from dozor.infra.settings import CacheSettings, DatabaseSettings
 from dozor.kernel.errors import SettingsError
@@ -46,6 +47,8 @@ _ADVICE = {
     "less_than_equal": N_("use {le} or less"),
     "list_type": N_("use a list, in a variable a,b"),
     "literal_error": N_("use one of {expected}"),
+    "value_error": N_("use limits such as 100/minute; 1000/hour"),
+    "string_too_long": N_("use {max_length} characters or fewer"),
 }
 """The way out by Pydantic's kind of error; a kind that is missing here is told in Pydantic's words."""
 
@@ -94,7 +97,7 @@ class Settings(BaseModel):
     )
     host: str = Field(
         "127.0.0.1",
-        description=N_("Address to serve on; only this machine's own until people and permissions exist."),
+        description=N_("Address to serve on; beyond this machine it needs door.host_names."),
         json_schema_extra={"variable": "HOST"},
     )
     port: int = Field(
@@ -126,6 +129,8 @@ class Settings(BaseModel):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
+    door: DoorSettings = Field(default_factory=DoorSettings)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
     traffic: TrafficSettings = Field(default_factory=TrafficSettings)
     threats: ThreatsSettings = Field(default_factory=ThreatsSettings)
 

@@ -144,6 +144,25 @@ class Database:
             )
             await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
+    async def check(self) -> None:
+        """Look through all of it for damage; may take long.
+
+        Raises:
+            JobError: It is damaged.
+            UnavailableError: It does not answer.
+        """
+        async with self.read() as connection:
+            if self.dialect == "postgresql":
+                await connection.execute(text("SELECT 1"))
+                return
+            said = str((await connection.exec_driver_sql("PRAGMA integrity_check(1)")).scalar())
+            if said != "ok":
+                raise JobError(
+                    _("The database {place} is damaged: {reason}.").format(place=self.place, reason=said),
+                    hint=_("Stop Dozor, and bring back a backup."),
+                )
+            await self._check_references(connection)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
