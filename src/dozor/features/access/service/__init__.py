@@ -1,0 +1,191 @@
+"""Use cases of access, put together in `Access`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from dozor.features.access.core.secrets import CsrfTokens
+from dozor.features.access.model import Event, Origin
+from dozor.features.access.ports import (
+    AccessStore,
+    AccessTokens,
+    AuditSink,
+    Cipher,
+    FailureLimiter,
+    OneTimeCodes,
+    Passwords,
+)
+from dozor.features.access.service.allowlist import AllowList
+from dozor.features.access.service.checks import CodeCheck, Hashing
+from dozor.features.access.service.keys import Keys
+from dozor.features.access.service.ledger import Clock, Ledger, entry_by, utc_now
+from dozor.features.access.service.people import People
+from dozor.features.access.service.profile import Profile
+from dozor.features.access.service.roles import Roles
+from dozor.features.access.service.sessions import Sessions
+from dozor.features.access.service.setup import Setup
+from dozor.features.access.service.signin import Known, SignIn
+from dozor.features.access.service.throttle import Throttle
+from dozor.features.access.service.watch import DoorWatch
+from dozor.features.access.settings import AccessSettings
+from dozor.kernel.errors import DozorError
+from dozor.kernel.finding import Publisher
+
+_FLUSH_EVERY = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Access:
+    """All services of access; use them from one event loop.
+
+    Args:
+        signin: Login, refresh, logout; who makes a call.
+        setup: The owner.
+        people: Others.
+        profile: Oneself.
+        roles: Roles and permissions.
+        sessions: Sessions.
+        keys: API keys.
+        ledger: The audit trail.
+        allow_list: Addresses of the console.
+        watch: Findings about our own door.
+        throttle: Lock-outs.
+        csrf: Tokens for unsafe methods with cookies.
+    """
+
+    signin: SignIn
+    setup: Setup
+    people: People
+    profile: Profile
+    roles: Roles
+    sessions: Sessions
+    keys: Keys
+    ledger: Ledger
+    allow_list: AllowList
+    watch: DoorWatch
+    throttle: Throttle
+    csrf: CsrfTokens
+
+    async def limited(self, origin: Origin, action: str, username: str = "") -> None:
+        """Note that a call was refused by its limit (429): a folded record, and a finding when it is abuse.
+
+        Args:
+            origin: Where from.
+            action: Method and route template.
+            username: Who, if known.
+        """
+        abuse = self.watch.limited(origin.address)
+        entry = entry_by(None, origin, Event.RATE_LIMITED, action, result="refused", target=username)
+        await self.ledger.refused(entry)
+        if abuse:
+            await self.ledger.refused(
+                entry_by(
+                    None, origin, Event.RATE_LIMITED, "limits.abuse", result="refused", target=username,
+                    reason="rate-abuse",
+                )
+            )  # fmt: skip
+
+
+class Housekeeping:
+    """A service of the process: writes down folded refusals, and what is left of them at the end.
+
+    Args:
+        access: Whose.
+    """
+
+    name = "access"
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go on until `stop`."""
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _FLUSH_EVERY)
+            try:
+                await self._access.ledger.flush(everything=stop.is_set())
+            except DozorError as error:
+                _log.warning("Audit records wait to be written: %s", error)
+
+
+def assemble(
+    *,
+    store: AccessStore,
+    passwords: Passwords,
+    tokens: AccessTokens,
+    cipher: Cipher,
+    codes: OneTimeCodes,
+    limiter: FailureLimiter,
+    csrf_keys: Sequence[bytes],
+    settings: AccessSettings,
+    publisher: Publisher | None = None,
+    sink: AuditSink | None = None,
+    clock: Clock = utc_now,
+) -> Access:
+    """Put the services together.
+
+    Args:
+        store: Keeps the state.
+        passwords: Hashes passwords.
+        tokens: Signs access tokens.
+        cipher: Encrypts secrets of second factors.
+        codes: One-time codes.
+        limiter: Counts failed sign-ins.
+        csrf_keys: Keys of CSRF tokens, the current one first.
+        settings: Settings of the feature.
+        publisher: Takes findings.
+        sink: Takes audit records besides the store.
+        clock: Tells the time.
+    """
+    ledger = Ledger(store, sink, clock)
+    watch = DoorWatch(publisher, settings.abuse_refusals, clock)
+    throttle = Throttle(limiter, store, ledger, watch, clock)
+    hashing = Hashing(passwords)
+    known = Known()
+    signin = SignIn(
+        store=store,
+        ledger=ledger,
+        throttle=throttle,
+        watch=watch,
+        hashing=hashing,
+        codes=CodeCheck(codes, cipher),
+        tokens=tokens,
+        settings=settings,
+        known=known,
+        clock=clock,
+    )
+    return Access(
+        signin=signin,
+        setup=Setup(
+            store=store, ledger=ledger, throttle=throttle, hashing=hashing, signin=signin, settings=settings
+        ),
+        people=People(
+            store=store, ledger=ledger, throttle=throttle, hashing=hashing, known=known, settings=settings
+        ),
+        profile=Profile(
+            store=store,
+            ledger=ledger,
+            signin=signin,
+            throttle=throttle,
+            hashing=hashing,
+            codes=codes,
+            cipher=cipher,
+            known=known,
+            settings=settings,
+        ),
+        roles=Roles(store=store, ledger=ledger, known=known),
+        sessions=Sessions(store=store, ledger=ledger, known=known, clock=clock),
+        keys=Keys(store=store, ledger=ledger, known=known),
+        ledger=ledger,
+        allow_list=AllowList(settings.console_networks, store=store, ledger=ledger),
+        watch=watch,
+        throttle=throttle,
+        csrf=CsrfTokens(csrf_keys),
+    )
