@@ -157,10 +157,7 @@ class Database:
                 return
             said = str((await connection.exec_driver_sql("PRAGMA integrity_check(1)")).scalar())
             if said != "ok":
-                raise JobError(
-                    _("The database {place} is damaged: {reason}.").format(place=self.place, reason=said),
-                    hint=_("Stop Dozor, and bring back a backup."),
-                )
+                raise self._damaged(said)
             await self._check_references(connection)
 
     async def close(self) -> None:
@@ -194,9 +191,17 @@ class Database:
             raise self._unavailable(error) from error
         except DBAPIError as error:
             # asyncpg has classes of its own for "too many clients", "shutting down", "no such role".
+            if _is_damage(error):
+                raise self._damaged(_reason(error)) from error
             if not (error.connection_invalidated or _code(error)[:2] in _AWAY or _code(error) in _NO_TABLE):
                 raise
             raise self._unavailable(error) from error
+
+    def _damaged(self, reason: str) -> JobError:
+        return JobError(
+            _("The database {place} is damaged: {reason}.").format(place=self.place, reason=reason),
+            hint=_("Stop Dozor, and bring back a backup."),
+        )
 
     def _unavailable(self, error: BaseException) -> DozorError:
         if "no such table" in str(error) or "no such column" in str(error) or _code(error) in _NO_TABLE:
@@ -311,6 +316,11 @@ def _postgresql(url: URL, pool: DatabaseSettings) -> AsyncEngine:
 def _code(error: BaseException) -> str:
     """PostgreSQL's five characters for what went wrong; empty when there are none."""
     return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+
+
+def _is_damage(error: DBAPIError) -> bool:
+    """Whether SQLite found what it did not write."""
+    return getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
 
 
 def _reason(error: BaseException) -> str:
