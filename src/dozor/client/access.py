@@ -23,6 +23,17 @@ class Access:
 
     # Oneself
 
+    def login(self, username: str, password: str, totp: str | None = None) -> wire.Tokens:
+        """Tokens of a new login; they are the caller's to keep (`Client(tokens=...)` does it by itself).
+
+        Args:
+            username: Who signs in.
+            password: Their password.
+            totp: A code of their second factor, or a recovery code; without it `TotpRequired` tells to ask.
+        """
+        body = wire.Login(username=username, password=password, **_given(totp=totp))
+        return self._connection.send("POST", f"{_AUTH}/login", wire.Tokens, body)
+
     def me(self) -> wire.Me:
         """Who calls, and what they may do."""
         return self._connection.get(f"{_AUTH}/me", wire.Me)
@@ -80,17 +91,13 @@ class Access:
         name: str,
         *,
         role: str | None = None,
-        permissions: Sequence[str] | None = None,
+        scopes: Sequence[str] = (),
         expires_in_days: int | None = None,
     ) -> wire.KeyCreated:
-        """Make an API key by a role or by permissions; it is told this once."""
+        """Make an API key, bounded by a role (one's own without it) and by scopes; it is told this once."""
         body = wire.NewKey(
             name=name,
-            **_given(
-                role=role,
-                permissions=None if permissions is None else tuple(permissions),
-                expires_in_days=expires_in_days,
-            ),
+            **_given(role=role, scopes=tuple(scopes) or None, expires_in_days=expires_in_days),
         )
         return self._connection.send("POST", f"{_ROOT}/keys", wire.KeyCreated, body)
 
@@ -208,7 +215,7 @@ class Access:
         address: str | None = None,
         result: Result | None = None,
         limit: int = 100,
-        cursor: str | None = None,
+        cursor: int | None = None,
     ) -> wire.AuditPage:
         """A page of the audit trail, the newest first; `cursor` is `next` of the page before.
 
