@@ -33,7 +33,7 @@ class AccessSettings(BaseModel):
         description=N_("Seconds that a refresh token lives when it is not used."),
         json_schema_extra={"variable": "JWT_REFRESH_TOKEN_EXPIRES"},
     )
-    console_idle_s: int = Field(
+    session_timeout_s: int = Field(
         _DAY // 2,
         ge=60,
         le=365 * _DAY,

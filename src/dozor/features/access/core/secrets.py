@@ -11,7 +11,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
 
 KEY = "dz_"
 REFRESH = "dzr_"
@@ -24,7 +23,6 @@ _BYTES = 32
 _KEY_ID_BYTES = 6
 _CODE_BYTES = 10
 _CODE_GROUP = 4
-_CSRF_BYTES = 12
 _KEY_PARTS = 3
 
 
@@ -73,29 +71,3 @@ def _code() -> str:
 def plain_code(code: str) -> str:
     """A code as typed, without spaces, dashes and case."""
     return "".join(sign for sign in code.lower() if sign.isalnum())
-
-
-class CsrfTokens:
-    """Tokens against requests forged by another site, bound to the session by an HMAC (OWASP).
-
-    Args:
-        keys: The current key first; tokens by the others still hold.
-    """
-
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = tuple(keys)
-
-    def issue(self, session_id: str) -> str:
-        """A token for this session; each call gives another one, and all hold."""
-        nonce = secrets.token_urlsafe(_CSRF_BYTES)
-        return f"{nonce}.{_signed(self._keys[0], session_id, nonce)}"
-
-    def holds(self, session_id: str, token: str) -> bool:
-        """Tell whether the token was made for this session."""
-        nonce, _dot, signature = token.partition(".")
-        return any(same(_signed(key, session_id, nonce), signature) for key in self._keys)
-
-
-def _signed(key: bytes, session_id: str, nonce: str) -> str:
-    mac = hmac.new(key, f"{session_id}\0{nonce}".encode(), hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dozor.features.access.core.secrets import CsrfTokens
 from dozor.features.access.model import Event, Origin
 from dozor.features.access.ports import (
     AccessStore,
@@ -56,7 +54,6 @@ class Access:
         allow_list: Addresses of the console.
         watch: Findings about our own door.
         throttle: Lock-outs.
-        csrf: Tokens for unsafe methods with cookies.
     """
 
     signin: SignIn
@@ -70,7 +67,6 @@ class Access:
     allow_list: AllowList
     watch: DoorWatch
     throttle: Throttle
-    csrf: CsrfTokens
 
     async def limited(self, origin: Origin, action: str, username: str = "") -> None:
         """Note that a call was refused by its limit (429): a folded record, and a finding when it is abuse.
@@ -123,7 +119,6 @@ def assemble(
     cipher: Cipher,
     codes: OneTimeCodes,
     limiter: FailureLimiter,
-    csrf_keys: Sequence[bytes],
     settings: AccessSettings,
     publisher: Publisher | None = None,
     sink: AuditSink | None = None,
@@ -138,7 +133,6 @@ def assemble(
         cipher: Encrypts secrets of second factors.
         codes: One-time codes.
         limiter: Counts failed sign-ins.
-        csrf_keys: Keys of CSRF tokens, the current one first.
         settings: Settings of the feature.
         publisher: Takes findings.
         sink: Takes audit records besides the store.
@@ -187,5 +181,4 @@ def assemble(
         allow_list=AllowList(settings.console_networks, store=store, ledger=ledger),
         watch=watch,
         throttle=throttle,
-        csrf=CsrfTokens(csrf_keys),
     )

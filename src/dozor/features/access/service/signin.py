@@ -365,7 +365,7 @@ class SignIn:
 
     async def _begin_console(self, change: Change, person: Person, origin: Origin) -> Granted:
         cookie = new_token(CONSOLE)
-        idle = self._settings.console_idle_s
+        idle = self._settings.session_timeout_s
         session = Session(
             new_id(),
             person.id,
@@ -450,10 +450,10 @@ class SignIn:
 
     async def _seen(self, session: Session) -> None:
         now = self._clock()
-        if now - session.seen < min(_SEEN_EVERY, timedelta(seconds=self._settings.console_idle_s / 4)):
+        if now - session.seen < min(_SEEN_EVERY, timedelta(seconds=self._settings.session_timeout_s / 4)):
             return
         end = session.created + timedelta(days=self._settings.console_days)
-        expires = min(end, now + timedelta(seconds=self._settings.console_idle_s))
+        expires = min(end, now + timedelta(seconds=self._settings.session_timeout_s))
         try:
             async with self._store.writing() as unit:
                 await unit.touch_session(session.id, now, expires)
