@@ -1,4 +1,4 @@
-"""What can be set about who is let in: names and proxies of this process, and how often callers may ask.
+"""What routes may need, and what can be set about who is let in, under which names, and how often.
 
 It stands apart from the code that uses it, so that reading settings imports nothing that counts or serves.
 """
@@ -11,6 +11,18 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dozor.kernel.i18n import N_
+
+SELF = "self"
+"""Needed by routes about the caller: to be signed in is enough, by an API key too."""
+
+PERSON = "person"
+"""Needed by routes about the caller that no API key may use, such as a change of the password."""
+
+PUBLIC = "public"
+"""Needed by routes that are for everybody."""
+
+NEED = "x-permission"
+"""Where a route's need stands in the OpenAPI document."""
 
 
 class DoorSettings(BaseModel):
