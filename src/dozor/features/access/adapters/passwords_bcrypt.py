@@ -2,7 +2,7 @@
 
 bcrypt looks at 72 bytes alone, and in some libraries at none behind a zero byte. So the password goes in as
 base64 of its HMAC-SHA-256, with the hash's own salt as key: any length counts whole, and a plain
-SHA-256 of the same password that leaked elsewhere is of no use here. Prefix `bcrypt-sha256:` marks such a hash.
+SHA-256 of that password that leaked elsewhere is of no use here. Such a hash begins with `bcrypt-sha256:`.
 
 Accepted as well, and made anew at the first sign-in: plain bcrypt (`$2a$`, `$2b$`, `$2y$`) and werkzeug's
 `pbkdf2:sha256:ROUNDS$SALT$HEX` (OWASP: "Password Storage").

@@ -44,6 +44,7 @@ class FileSink:
                 self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE
             )
             try:
+                self._give_to_owner(descriptor)
                 os.write(descriptor, line)
             finally:
                 os.close(descriptor)
@@ -54,6 +55,12 @@ class FileSink:
                 ),
                 hint=_("Let this user write there, or see access.audit_output."),
             ) from error
+
+    def _give_to_owner(self, descriptor: int) -> None:
+        """What root makes beside a service's files must stay writable for the service."""
+        if os.geteuid() == 0 and os.fstat(descriptor).st_size == 0:
+            folder = self._path.parent.stat()
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 class JournalSink:
