@@ -46,10 +46,11 @@ def describe(loaded: Loaded[ModelT]) -> Iterator[dict[str, object]]:
     values = loaded.settings.model_dump(mode="json")
     for setting in leaves(type(loaded.settings)):
         origin = loaded.origins.get(setting.place)
+        referred = loaded.referred.get(setting.place)
         yield {
             "name": setting.key,
             "variable": setting.variable,
-            "value": MASK if setting.is_secret else _value(values, setting),
+            "value": referred or (MASK if setting.is_secret else _value(values, setting)),
             "source": origin[1] if origin else DEFAULT,
             "help": _(setting.help),
         }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
@@ -44,6 +45,9 @@ _LONGEST_REASON: Final = 300
 # PostgreSQL's codes: the classes of "away, refused, full, locked", and those of a missing table or column.
 _AWAY: Final = {"08", "28", "3D", "53", "55", "57", "58"}
 _NO_TABLE: Final = {"42P01", "42703"}
+
+# At level debug it would tell each statement with its values, among them hashes of passwords.
+logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -263,6 +267,7 @@ def _sqlite(url: URL) -> AsyncEngine:
         pool_size=_SQLITE_CONNECTIONS,
         max_overflow=_SQLITE_CONNECTIONS,
         connect_args={"timeout": _BUSY_S},
+        hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -309,6 +314,7 @@ def _postgresql(url: URL, pool: DatabaseSettings) -> AsyncEngine:
         pool_timeout=pool.pool_timeout_s,
         pool_recycle=pool.pool_recycle_s or -1,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"timeout": pool.pool_timeout_s, "server_settings": {"application_name": "dozor"}},
     )
 

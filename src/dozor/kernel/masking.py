@@ -14,7 +14,8 @@ MASK = "***"
 _SECRET_WORDS = frozenset(
     {
         "apikey", "auth", "authorization", "cookie", "cookies", "credential", "credentials", "jwt", "key",
-        "pass", "passphrase", "passwd", "password", "pwd", "secret", "secrets", "token",
+        "otp", "pass", "passphrase", "passwd", "password", "passwords", "pwd", "recovery", "secret",
+        "secrets", "token", "totp",
     }
 )  # fmt: skip
 _PUBLIC_WORDS = frozenset({"public"})
@@ -33,9 +34,15 @@ _PATTERNS = tuple(
         # Telegram: the number names the bot and is public, the rest is its password.
         (r"([0-9]{6,12}:)[A-Z0-9_-]{30,}", rf"\1{MASK}"),
         (r"eyJ[A-Z0-9_-]{5,500}+\.[A-Z0-9_-]{2,}\.[A-Z0-9_-]*", MASK),
+        # Dozor's own: API keys keep the part that names them.
+        (r"(\bdz_[0-9a-f]{12}_)[A-Z0-9_-]{16,}", rf"\1{MASK}"),
+        (r"\bdz[a-z]?_[A-Z0-9_-]{16,}", MASK),
+        (r"\$2[abxy]\$[0-9]{2}\$[./A-Z0-9]{50,53}|\bpbkdf2:[a-z0-9:]{3,30}\$[^\s\"',;]+", MASK),
+        (r"\bhv[bs]\.[A-Z0-9_-]{20,}", MASK),
         (r"(?:gh[opsru]_|github_pat_|glpat-|sk-|xox[abprs]-)[A-Z0-9_-]{16,}", MASK),
         (r"(?:AKIA|ASIA)[A-Z0-9]{16}", MASK),
         (r"(\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\"'\r\n]+", rf"\1{MASK}"),
+        (r"(\b(?:set-)?cookie[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\"'\r\n]+", rf"\1{MASK}"),
         (r"(\b(?:Basic|Bearer)\s{1,3})[A-Z0-9+/._~=-]{6,}", rf"\1{MASK}"),
         # The user name may stay; the password may hold any sign but those that end an authority.
         (r"(?<=://)([^\s/:@?#]*):[^\s/?#]*@", rf"\1:{MASK}@"),
@@ -44,13 +51,34 @@ _PATTERNS = tuple(
 )
 
 
-def mask(text: str) -> str:
-    """Return `text` with `***` for what looks like a secret.
+_LEAST_HIDDEN = 8
+_hidden: set[str] = set()
+_hidden_pattern: re.Pattern[str] | None = None
 
-    Known looks: private keys, Telegram bot tokens, JSON web tokens, tokens of code hosts, Slack and AI
-    services, AWS key ids, Authorization headers, passwords in URLs, and values named `token`, `password`,
-    `api_key` and the like in a query, a configuration line or JSON.
+
+def hide(secret: str) -> None:
+    """Let `mask` hide this text from now on, wherever it stands, unless it has fewer than 8 signs.
+
+    For secrets that have no look of their own, such as the password of a database.
     """
+    global _hidden_pattern  # noqa: PLW0603 - a process has one log, and its secrets must not show in it
+    if len(secret) < _LEAST_HIDDEN or secret in _hidden:
+        return
+    _hidden.add(secret)
+    longest_first = sorted(_hidden, key=len, reverse=True)
+    _hidden_pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+
+def mask(text: str) -> str:
+    """Return `text` with `***` for what is known to be a secret (`hide`), or looks like one.
+
+    Known looks: private keys, Telegram bot tokens, JSON web tokens, tokens and keys of Dozor, of code hosts,
+    Slack, Vault and AI services, AWS key ids, password hashes, Authorization and Cookie headers, passwords
+    in URLs, and values named `token`, `password`, `api_key` and the like in a query, a configuration line or
+    JSON.
+    """
+    if _hidden_pattern is not None:
+        text = _hidden_pattern.sub(MASK, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

@@ -14,11 +14,16 @@ from dozor.kernel.i18n import use_language
 KNOWN = ", ".join(Settings.model_fields)
 
 
+def closed(path: Path) -> Path:
+    path.touch(mode=0o600)
+    return path
+
+
 def settings(folder: Path, yaml: str = "", env_file: str = "", **environ: str) -> Loaded[Settings]:
     if yaml:
         (folder / "dozor.yaml").write_text(yaml)
     if env_file:
-        (folder / ".env").write_text(env_file)
+        closed(folder / ".env").write_text(env_file)
     return load(Settings, environ, folder=folder)
 
 
@@ -129,7 +134,7 @@ def test_a_named_yaml_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
+    closed(tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
     assert ".env" in complaint(tmp_path)
 
 
