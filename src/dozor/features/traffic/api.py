@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from dozor.columns.record import RECORD
 from dozor.features.traffic.core.comparison import stretches
-from dozor.features.traffic.core.filters import parse_condition, parse_moment
+from dozor.features.traffic.core.filters import parse_condition
 from dozor.features.traffic.model import (
     CountedRow,
     Dimension,
@@ -40,6 +40,7 @@ from dozor.infra.problems import NotFoundError, ParameterError
 from dozor.infra.queries import QueryPool, first_of
 from dozor.kernel.errors import DozorError, UsageError
 from dozor.kernel.i18n import _
+from dozor.kernel.moments import parse_moment
 from dozor.wire import traffic as wire
 from dozor.wire.base import Wire
 from dozor.wire.problem import Problem
