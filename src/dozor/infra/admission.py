@@ -6,7 +6,7 @@ It stands apart from the code that uses it, so that reading settings imports not
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -23,6 +23,15 @@ PUBLIC = "public"
 
 NEED = "x-permission"
 """Where a route's need stands in the OpenAPI document."""
+
+
+def needs(permission: str) -> dict[str, Any]:
+    """What a route needs, for its `openapi_extra`.
+
+    Args:
+        permission: A permission such as `traffic.read`, or `SELF`, `PERSON` or `PUBLIC`.
+    """
+    return {NEED: permission}
 
 
 class DoorSettings(BaseModel):

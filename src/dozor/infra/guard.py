@@ -18,7 +18,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 from urllib.parse import quote
 
 from fastapi import FastAPI
@@ -53,15 +53,6 @@ _API = "/api"
 _log = logging.getLogger(__name__)
 
 Refusal = Literal["credentials", "csrf", "permission", "address", "limit"]
-
-
-def needs(permission: str) -> dict[str, Any]:
-    """What a route needs, for its `openapi_extra`.
-
-    Args:
-        permission: A permission such as `traffic.read`, or `SELF`, `PERSON` or `PUBLIC`.
-    """
-    return {NEED: permission}
 
 
 class Doorkeeper(Protocol):

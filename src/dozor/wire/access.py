@@ -29,9 +29,15 @@ ActorKind = Literal["person", "key", "local", "anonymous"]
 MAX_AUDIT = 1_000
 
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$")
+    str,
+    StringConstraints(
+        min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?$"
+    ),
 ]
-"""A name of a person or role: ASCII letters, digits and `. _ @ -`, the first a letter or digit."""
+"""A name of a person: letters, digits and `. _ @ + -`, which stand neither first nor last."""
+
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+"""A name of a role: lower-case letters, digits and `-`, the first a letter."""
 
 Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")
 """No control characters: such texts come to logs and terminals."""
@@ -40,7 +46,10 @@ Given = Annotated[str, StringConstraints(max_length=1_024)]
 """A word that is compared, never kept: anything may come."""
 
 PermissionName = Annotated[
-    str, StringConstraints(min_length=1, max_length=64, pattern=r"^(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)$")
+    str,
+    StringConstraints(
+        min_length=1, max_length=64, pattern=r"^(\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?)$"
+    ),
 ]
 """A permission (`traffic.read`), all below a name (`bots.*`), or all (`*`)."""
 
@@ -305,7 +314,7 @@ class NewKey(Request):
     name: Annotated[str, StringConstraints(min_length=1, max_length=80), Printable] = Field(
         description="What it is for."
     )
-    role: Name | None = Field(None, description="The role that bounds it; yours without it.")
+    role: RoleName | None = Field(None, description="The role that bounds it; yours without it.")
     scopes: Annotated[tuple[PermissionName, ...], Field(max_length=100)] = Field(
         (), description="What it is narrowed down to; all of the role without it."
     )
@@ -373,7 +382,7 @@ class NewPerson(Request):
 
     username: Name = Field(description="Name to sign in with; it stays.")
     password: Given = Field(description="First password.", json_schema_extra={"format": "password"})
-    role: Name = Field(description="Role, by name.")
+    role: RoleName = Field(description="Role, by name.")
     display_name: Annotated[str, StringConstraints(max_length=80), Printable] = Field(
         "", description="Name as it is shown."
     )
@@ -385,7 +394,7 @@ class PersonChange(Request):
 
     model_config = _example(role="viewer", disabled=False)
 
-    role: Name | None = Field(None, description="Role, by name.")
+    role: RoleName | None = Field(None, description="Role, by name.")
     display_name: Annotated[str, StringConstraints(max_length=80), Printable] | None = Field(
         None, description="Name as it is shown."
     )
@@ -430,7 +439,7 @@ class NewRole(Request):
 
     model_config = _example(name="analyst", description="Looks at traffic.", permissions=["traffic.read"])
 
-    name: Name
+    name: RoleName
     description: Annotated[str, StringConstraints(max_length=200), Printable] = ""
     permissions: Annotated[tuple[PermissionName, ...], Field(max_length=100)]
 
@@ -494,7 +503,7 @@ class AuditQuery(AuditFilter):
     limit: int = Field(100, ge=1, le=MAX_AUDIT, description="Records at the most.")
     cursor: int | None = Field(None, ge=1, le=2**53, description="`next` of the page before.")
     format: Literal["json", "jsonl", "csv"] = Field(
-        "json", description="A page, or all records as JSON lines or CSV, the oldest first."
+        "json", description="A page, or all records as JSON lines or CSV; the newest first."
     )
 
 
