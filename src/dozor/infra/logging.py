@@ -66,6 +66,15 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
+def masked_record(record: logging.LogRecord) -> logging.LogRecord:
+    """A copy without secrets in message, fields and traceback, for a formatter that does not know of them."""
+    copy = logging.makeLogRecord({**vars(record), **_fields(record)})
+    copy.msg, copy.args = _message(record), None
+    copy.exc_text = _traceback(logging.Formatter(), record) or None
+    copy.exc_info = copy.stack_info = None
+    return copy
+
+
 def _time(record: logging.LogRecord) -> str:
     time = datetime.fromtimestamp(record.created, UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -311,6 +311,6 @@ def _no_extra(name: str) -> SettingsError:
 def _plainly(error: BaseException) -> str:
     """A failure of a library in one line, without what it wraps around."""
     text = str(error).partition("\n")[0]
-    if "Max retries exceeded" in text or "Connection" in type(error).__name__:
-        text = re.sub(r".*?(?:\[Errno -?\d+\] |Failed to establish a new connection: )", "", text)
+    # What requests and httpx wrap around the plain reason.
+    text = re.sub(r"^.*(?:\[Errno -?\d+\] |Failed to establish a new connection: )", "", text)
     return mask(text[:300]).strip("'\")., ") or type(error).__name__
