@@ -1,6 +1,10 @@
 // Remembers the language and the theme in this browser, and goes back to where the person was.
 // Streamlit keeps the theme once per page path.
 "use strict";
+const PAGES = [
+  "", "dynamics", "geography", "top", "anomalies", "errors", "lines",
+  "people", "sessions", "keys", "audit", "profile",
+];
 {
   const wishes = new URLSearchParams(location.search);
   const root = new URL("./", location.href);
@@ -10,7 +14,7 @@
   }
   const theme = wishes.get("theme");
   if (["Light", "Dark", "System"].includes(theme)) {
-    for (const page of ["", "dynamics", "geography", "top", "anomalies", "errors", "lines"]) {
+    for (const page of PAGES) {
       localStorage.setItem(`stActiveTheme-${root.pathname}${page}-v2`, JSON.stringify(theme));
     }
   }
