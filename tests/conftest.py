@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +37,9 @@ def _known_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     set_default_language("en")
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     set_default_language("en")
     root.handlers[:], root.level = before
 
