@@ -79,6 +79,10 @@ class Access:
         """End one of one's own sessions."""
         self._connection.delete(f"{_AUTH}/sessions/{_segment(id)}")
 
+    def end_other_sessions(self) -> None:
+        """End all of one's own sessions but the one that calls."""
+        self._connection.delete(f"{_AUTH}/sessions")
+
     # Keys
 
     def keys(self, *, all: bool = False) -> tuple[wire.Key, ...]:  # noqa: A002 - the parameter's name

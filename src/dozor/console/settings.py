@@ -12,7 +12,7 @@ from dozor.kernel.i18n import LANGUAGES
 LANGUAGE_COOKIE = "dozor_lang"
 
 TRAFFIC_PAGES = ("dynamics", "geography", "top", "anomalies", "errors", "lines")
-ACCESS_PAGES = ("profile", "people", "sessions", "keys", "audit")
+ACCESS_PAGES = ("people", "sessions", "keys", "audit", "profile")
 PAGES = ("", *TRAFFIC_PAGES, *ACCESS_PAGES)
 """Paths of the pages, the first being the overview."""
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.file_util import get_static_dir
 
-from dozor.console.serve import PAGES, _own_page, content_security_policy
+from dozor.console import frame
+from dozor.console.serve import _own_page, content_security_policy
+from dozor.console.settings import PAGES
 from dozor.console.theme import DARK, LIGHT, streamlit_options, style_tokens
 
 INDEX = (Path(get_static_dir()) / "index.html").read_text(encoding="utf-8")
@@ -46,9 +48,13 @@ def test_streamlit_is_told_to_stay_at_home() -> None:
 
 def test_every_page_keeps_the_theme_that_was_chosen() -> None:
     script = (STATIC / "preferences.js").read_text(encoding="utf-8")
-    listed = re.search(r"for \(const page of (\[.*?\])", script)
+    listed = re.search(r"for \(const page of (\[.*?\])", script, re.DOTALL)
     assert listed
     assert re.findall(r'"(\w*)"', listed[1]) == list(PAGES)
+
+
+def test_every_page_has_an_entry() -> None:
+    assert list(frame._ENTRIES) == list(PAGES)
 
 
 def test_the_style_sheet_uses_only_colours_that_there_are() -> None:

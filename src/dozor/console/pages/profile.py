@@ -164,6 +164,14 @@ def _sessions(view: View) -> None:
     items = client().access.sessions()
     caption = ngettext("{count} session", "{count} sessions", len(items)).format(count=len(items))
     st.html(parts.heading(_("Your sessions"), caption))
+    if len(items) > 1:
+        st.button(
+            _("End all others"),
+            icon=":material/logout:",
+            type="tertiary",
+            key="end-others",
+            on_click=_end_others,
+        )
     tell("sessions")
     credentials.sessions(
         view,
@@ -171,6 +179,10 @@ def _sessions(view: View) -> None:
         lambda _name, one: None if one.current else credentials.end_own(one),
         whose=False,
     )
+
+
+def _end_others() -> None:
+    act(client().access.end_other_sessions, _("Your other sessions have ended."), place="sessions")
 
 
 def _keys(view: View) -> None:

@@ -129,9 +129,28 @@ for (const button of document.querySelectorAll(".peek")) {
   });
 }
 
+function keepLanguage(language) {
+  document.cookie = `dozor_lang=${language}; path=${ROOT.pathname}; max-age=31536000; SameSite=Lax`;
+}
+
+// Once somebody is signed in: the language chosen on this page becomes theirs, else theirs that of the browser.
+export async function agreeOnLanguage() {
+  try {
+    const me = await call("GET", "auth/me");
+    const chosen = sessionStorage.getItem("dozor_lang");
+    if (chosen) await call("PATCH", "auth/me", { language: chosen }, me.csrf_token);
+    else if (me.language) keepLanguage(me.language);
+    sessionStorage.removeItem("dozor_lang");
+    return me;
+  } catch {
+    return {}; // a language is not worth a failed login
+  }
+}
+
 for (const button of document.querySelectorAll("[data-lang]")) {
   button.addEventListener("click", () => {
-    document.cookie = `dozor_lang=${button.dataset.lang}; path=${ROOT.pathname}; max-age=31536000; SameSite=Lax`;
+    keepLanguage(button.dataset.lang);
+    sessionStorage.setItem("dozor_lang", button.dataset.lang);
     location.reload();
   });
 }

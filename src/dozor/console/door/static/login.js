@@ -1,5 +1,5 @@
 // Signs in: name and password, then the second factor of those who have one.
-import { call, destination, one, onSubmit, Refused, tell, words } from "./door.js";
+import { agreeOnLanguage, call, destination, one, onSubmit, Refused, tell, words } from "./door.js";
 
 const form = one("login");
 const first = one("first");
@@ -44,6 +44,7 @@ onSubmit(form, async (typed) => {
     }
     throw error;
   }
+  await agreeOnLanguage();
   location.replace(destination());
   await new Promise(() => {}); // the button stays as it is until the page has gone
 });

@@ -38,7 +38,9 @@ onSubmit(one("owner"), async (typed) => {
   }
   name = typed.get("username").trim();
   try {
-    await call("POST", "auth/setup?console=true", { token, username: name, password: typed.get("password") });
+    const password = typed.get("password");
+    const language = document.documentElement.lang;
+    await call("POST", "auth/setup?console=true", { token, username: name, password, language });
   } catch (error) {
     if (error instanceof Refused && [401, 403, 404, 409, 410].includes(error.status)) {
       refuseLink();
