@@ -75,6 +75,7 @@ class Caller:
         agent: `User-Agent`.
         secure: Whether it came by TLS, here or at a trusted proxy.
         is_local: Whether it comes from this machine itself.
+        is_certain: Whether the address is the client's; not so when an unknown proxy hands on.
         cookies: Its cookies.
         cookies_secure: Whether cookies for it are `Secure`: always but for plain HTTP on loopback.
         principal: Who it is; None while nobody knows.
@@ -85,6 +86,7 @@ class Caller:
     agent: str = ""
     secure: bool = False
     is_local: bool = False
+    is_certain: bool = True
     cookies: Mapping[str, str] = field(default_factory=dict)
     cookies_secure: bool = True
     principal: Principal | None = None
@@ -151,6 +153,7 @@ class Callers:
             agent=headers.get(b"user-agent", b"").decode("latin-1")[:_AGENT_CHARS],
             secure=secure,
             is_local=is_loopback(address) and not is_hidden,
+            is_certain=not is_hidden,
             cookies=_cookies(headers.get(b"cookie", b"")),
             cookies_secure=secure or host not in _LOOPBACK_NAMES,
         )

@@ -18,6 +18,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal, Protocol
 from urllib.parse import quote
 
@@ -224,7 +225,20 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        await self._app(scope, receive, _with_headers(send, verdict) if verdict.quotas else send)
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            await send(message)
+
+        extra = [(name.lower().encode(), value.encode()) for name, value in verdict.headers.items()]
+        await self._app(scope, receive, noting)
+        if status == HTTPStatus.FORBIDDEN:  # what one may do to whom is decided by the services
+            place = self._places.find(scope["method"], scope["path"])
+            await self._rules.keeper.refused("permission", caller, place.route)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = self._rules.callers.of(scope)
@@ -389,7 +403,7 @@ def _sign_in_first(scope: Scope, *, given: bool) -> Response:
     return problem(
         problems.NOT_AUTHENTICATED,
         _("Nobody is signed in."),
-        hint=_("Sign in at /api/v1/auth/login, and send the token as Authorization: Bearer."),
+        hint=_("Sign in at /api/v1/auth/login, and send its access token in the header Authorization."),
         headers={"WWW-Authenticate": challenge},
     )
 
@@ -413,14 +427,3 @@ def _address_refused(caller: Caller) -> Response:
             "clear' on the server."
         ),
     )
-
-
-def _with_headers(send: Send, verdict: Verdict) -> Send:
-    extra = [(name.lower().encode(), value.encode()) for name, value in verdict.headers.items()]
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *extra]}
-        await send(message)
-
-    return sending

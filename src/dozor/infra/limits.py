@@ -121,10 +121,11 @@ class Counters:
 
     Args:
         url: `redis://`, `rediss://` or `unix://` address of a Valkey or Redis; empty for this process alone.
+        prefix: What the names of keys there begin with.
         most: Subjects that are kept in memory.
     """
 
-    def __init__(self, url: str = "", *, most: int = _MOST_KEYS) -> None:
+    def __init__(self, url: str = "", *, prefix: str = "dozor:limit", most: int = _MOST_KEYS) -> None:
         self._memory = MovingWindowRateLimiter(BoundedMemory(most))
         self._shared: MovingWindowRateLimiter | None = None
         self._url = url
@@ -135,7 +136,7 @@ class Counters:
                 f"async+{url}" if url.startswith("redis") else url,
                 wrap_exceptions=True,
                 implementation="redispy",
-                key_prefix="dozor:limit",
+                key_prefix=prefix,
                 socket_timeout=_PATIENCE,
                 socket_connect_timeout=_PATIENCE,
             )

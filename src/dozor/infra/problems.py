@@ -35,6 +35,7 @@ from dozor.infra.openapi import document_of
 from dozor.infra.queries import BusyError, IdTakenError
 from dozor.kernel.errors import CancelledError, DozorError, UnavailableError, UsageError
 from dozor.kernel.i18n import LANGUAGES, N_, _, current_language, use_language
+from dozor.kernel.masking import mask
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +141,8 @@ def problem(
         "type": kind.type,
         "title": _(kind.title),
         "status": kind.status,
-        "detail": detail,
-        "hint": hint,
+        "detail": mask(detail),
+        "hint": mask(hint),
         **{name: value for name, value in more.items() if value is not None},
     }
     sent = {
@@ -345,7 +346,7 @@ def _words(item: Mapping[str, Any], name: str, known: Iterable[str]) -> tuple[st
 
 
 def _told(parameter: str, value: str, detail: str, hint: str) -> dict[str, str]:
-    return {"parameter": parameter, "value": value[:_VALUE_CHARS], "detail": detail, "hint": hint}
+    return {"parameter": parameter, "value": mask(value)[:_VALUE_CHARS], "detail": mask(detail), "hint": hint}
 
 
 def _parameters(request: Request) -> list[str]:
