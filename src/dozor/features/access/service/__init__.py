@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,12 +29,9 @@ from dozor.features.access.service.signin import Known, SignIn
 from dozor.features.access.service.throttle import Throttle
 from dozor.features.access.service.watch import DoorWatch
 from dozor.features.access.settings import AccessSettings
-from dozor.kernel.errors import DozorError
 from dozor.kernel.finding import Publisher
 
 _FLUSH_EVERY = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,10 +101,8 @@ class Housekeeping:
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _FLUSH_EVERY)
-            try:
-                await self._access.ledger.flush(everything=stop.is_set())
-            except DozorError as error:
-                _log.warning("Audit records wait to be written: %s", error)
+            await self._access.ledger.flush()
+        await self._access.ledger.flush(everything=True)
 
 
 def assemble(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from dozor.features.access.core.permissions import covers_any, is_pattern
+from dozor.features.access.core.permissions import covers_any, intersection, is_pattern
 from dozor.features.access.core.secrets import digest, new_key
 from dozor.features.access.model import (
     PERMISSIONS,
@@ -90,7 +90,7 @@ class Keys:
         async with self._ledger.writing() as change:
             allowed = await existing_role(change.unit, by.role if role is None else role)
             wanted = _checked_scopes(scopes)
-            may_grant(by, wanted or allowed)
+            may_grant(by, _narrowed(allowed, wanted))
             key = Key(
                 key_id,
                 _checked_name(name),
@@ -157,6 +157,16 @@ def _checked_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
                 hint=_("See 'GET /api/v1/permissions' for all of them."),
             )
     return tuple(sorted(set(scopes)))
+
+
+def _narrowed(allowed: tuple[str, ...], scopes: tuple[str, ...]) -> tuple[str, ...]:
+    for scope in scopes:
+        if not intersection(allowed, (scope,)):
+            raise ForbiddenError(
+                _("The role does not have the permission {permission}.").format(permission=scope),
+                permission=scope,
+            )
+    return intersection(allowed, scopes) if scopes else allowed
 
 
 def _checked_life(life: timedelta) -> timedelta:
