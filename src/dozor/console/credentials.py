@@ -163,7 +163,7 @@ def new_key(roles: Sequence[Role]) -> None:
         return
     with st.popover(_("Make an API key"), icon=":material/add:", key="new-key"):
         tell("new-key")
-        with st.form("key", border=False, enter_to_submit=False):
+        with st.form("form-key", border=False, enter_to_submit=False):
             st.text_input(_("What it is for"), key="key-name", max_chars=80, placeholder="grafana")
             names = [role.name for role in roles] or [me().role]
             preset = names.index(me().role) if me().role in names else 0

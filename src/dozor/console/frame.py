@@ -103,6 +103,9 @@ def run() -> None:
     use_language(language)
     st.set_page_config(page_title="Dozor", page_icon=str(_STATIC / "mark.svg"), layout="wide")
     st.logo(str(_STATIC / "logo.svg"), icon_image=str(_STATIC / "logo.svg"), size="large")
+    if kind := st.context.theme.type:
+        # Popovers and dialogs stand outside of the element that Streamlit gives the theme to.
+        st.html(f"<style>:root{{color-scheme:{kind}}}</style>")
     known = account.find_me()
     pages = _pages(signed_in=known is not None)
     sections: dict[str, list[Any]] = {

@@ -14,6 +14,9 @@ import streamlit as st
 from dozor.console import parts
 from dozor.kernel.i18n import _
 
+_BUTTON = 110
+"""Room for a button, pixels: the longest label in Russian with its icon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Button:
@@ -47,9 +50,7 @@ class Row:
     buttons: Sequence[Button] = field(default_factory=tuple)
 
 
-def show(
-    key: str, heads: Sequence[str], widths: str, rows: Iterable[Row], *, empty: str, acting: bool = True
-) -> None:
+def show(key: str, heads: Sequence[str], widths: str, rows: Iterable[Row], *, empty: str) -> None:
     """Show rows.
 
     Args:
@@ -58,13 +59,12 @@ def show(
         widths: Of the columns, as CSS's `grid-template-columns`.
         rows: The rows.
         empty: What to say when there are none.
-        acting: Whether there may be buttons, so that the headings leave room for them.
     """
     listed = list(rows)
     if not listed:
         st.html(f'<p class="dz cap">{parts.text(empty)}</p>')
         return
-    room = acting and any(row.buttons for row in listed)
+    room = _BUTTON * max(len(row.buttons) for row in listed)
     with st.container(key=f"rows-{key}", gap=None):
         names = "".join(f"<span>{parts.text(head)}</span>" for head in heads)
         _row(
@@ -83,22 +83,25 @@ def _columns(widths: str) -> str:
     return f"grid-template-columns:{widths}"
 
 
-def _row(key: str, html: str, buttons: Sequence[Button], room: bool) -> None:  # noqa: FBT001 - internal
+def _row(key: str, html: str, buttons: Sequence[Button], room: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"row-{key}"):
         st.html(html)
-        if room:
-            with st.container(
-                horizontal=True, horizontal_alignment="right", width=150, gap="xsmall", key=f"do-{key}"
-            ):
-                for button in buttons:
-                    st.button(
-                        button.label,
-                        key=button.key,
-                        icon=f":material/{button.icon}:" if button.icon else None,
-                        help=button.hint or None,
-                        type="tertiary",
-                        on_click=button.work,
-                    )
+        if not room:
+            return
+        with st.container(
+            horizontal=True, horizontal_alignment="right", width=room, gap="xsmall", key=f"do-{key}"
+        ):
+            for button in buttons:
+                st.button(
+                    button.label,
+                    key=button.key,
+                    icon=f":material/{button.icon}:" if button.icon else None,
+                    help=button.hint or None,
+                    type="tertiary",
+                    on_click=button.work,
+                )
+            if not buttons:
+                st.html("<i></i>")  # an empty place would take no room, and the columns would not align
 
 
 def show_secret(title: str, secret: str, told: str, *, file: str = "", done: Callable[[], None]) -> None:

@@ -29,6 +29,7 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 _SMALLEST_SHARE = 0.001
 _SMALLEST_CHANGE = 0.005
+_CLOCKS_DIFFER = 5.0  # s, of two machines and of the second that was cut off
 _COMPACT_FROM = 10_000_000
 _ENORMOUS_CHANGE = 10.0
 _NBSP = "\N{NO-BREAK SPACE}"
@@ -251,8 +252,8 @@ def action_name(action: str) -> str:
         "allow_list.clear": _("cleared the allow list"),
         "allow_list.restore": _("restored the allow list"),
         "auth.lock_out": _("shut out for a time"),
-        "auth.login": _("signed in"),
-        "auth.logout": _("signed out"),
+        "auth.login": _("login"),
+        "auth.logout": _("logout"),
         "auth.refresh": _("renewed tokens"),
         "keys.create": _("made an API key"),
         "keys.revoke": _("revoked an API key"),
@@ -352,7 +353,7 @@ def change(now: float, before: float) -> str:
 def ago(moment: datetime, now: datetime) -> str:
     """A moment relative to now up to a day, such as `7 min ago`; empty for one that is further away."""
     seconds = (now - moment).total_seconds()
-    if not 0 <= seconds < timedelta(days=1).total_seconds():
+    if not -_CLOCKS_DIFFER < seconds < timedelta(days=1).total_seconds():
         return ""
     if seconds < 1:
         return _("just now")

@@ -30,6 +30,8 @@ EVENTS = (
 
 _RESULTS = ("ok", "refused", "failed")
 _TONES = {"ok": "ok", "refused": "bad", "failed": "warn"}
+_BY_THEMSELVES = ("auth.login", "setup.owner")  # nobody was signed in, but somebody is named
+_SHUT = {"ip_blocked": "bad", "account_locked": "bad"}  # a success of the door, and bad news all the same
 _PAGE = 100
 _HEIGHT = 560
 _PROVEN_FOR = 60.0  # s
@@ -187,21 +189,26 @@ def _table(view: View, page: AuditPage) -> str:
 
 def _row(view: View, record: AuditRecord) -> list[str]:
     times = f" \N{MULTIPLICATION SIGN}{format_number(record.count)}" if record.count > 1 else ""
-    details = ", ".join(f"{name}: {value}" for name, value in record.details.items())
-    who = record.actor or (record.target if record.event == "login_attempt" else "")
+    details = ", ".join(
+        f"{name}: {value}" for name, value in record.details.items() if value and value != record.action
+    )
+    who = record.actor or (record.target if record.action in _BY_THEMSELVES else "")
     more = f'<br><span class="cap">{parts.text(words.shorten(details, 160))}</span>' if details else ""
     href = f"audit?{urlencode({'who': who})}" if who and record.actor_kind != "local" else ""
-    what = (
-        f'<span title="{parts.text(record.action)}">{parts.text(words.action_name(record.action))}</span>'
-        f' <span class="cap">{parts.text(words.event_name(record.event))}</span>'
-    )
+    done, kind = words.action_name(record.action), words.event_name(record.event)
+    what = f'<span title="{parts.text(record.action)}">{parts.text(done)}</span>'
+    if kind != done:
+        what += f' <span class="cap">{parts.text(kind)}</span>'
     return [
         f'<span title="{parts.text(view.absolute(record.time))}">{parts.text(view.when(record.time))}</span>',
         parts.link(href, words.actor_name(who, record.actor_kind)),
         f"{what}{more}",
         parts.text(words.shown(record.target)),
         f'<span title="{parts.text(record.agent)}">{parts.text(words.place(record.address))}</span>',
-        parts.tag(words.result_name(record.result) + times, _TONES.get(record.result, "")),
+        parts.tag(
+            words.result_name(record.result) + times,
+            _SHUT.get(record.event, _TONES.get(record.result, "")),
+        ),
         f'<span title="{parts.text(record.hash)}">{format_number(record.number)}</span>',
     ]
 

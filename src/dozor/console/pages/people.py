@@ -78,7 +78,7 @@ def _state(person: Person) -> str:
 def _new(roles: Sequence[Role]) -> None:
     with st.popover(_("Add a person"), icon=":material/person_add:", key="new-person"):
         tell("new-person")
-        with st.form("person", border=False, enter_to_submit=False):
+        with st.form("form-person", border=False, enter_to_submit=False):
             st.text_input(_("Name to sign in with"), key="new-name", max_chars=64, autocomplete="off")
             st.text_input(_("Name as it is shown"), key="new-shown", max_chars=80, autocomplete="off")
             st.text_input(
@@ -121,7 +121,7 @@ def _person(view: View, person: Person, roles: Sequence[Role]) -> None:
         parts.facts(
             [
                 (_("role"), words.role_name(person.role), ""),
-                (_("since"), view.absolute(person.created), ""),
+                (_("added"), view.absolute(person.created), ""),
                 (_("last login"), view.absolute(person.last_login) if person.last_login else _("never"), ""),
                 (_("second factor"), _("on") if person.totp_enabled else _("none"), ""),
             ]
@@ -140,7 +140,7 @@ def _person(view: View, person: Person, roles: Sequence[Role]) -> None:
 
 def _change(person: Person, roles: Sequence[Role]) -> None:
     names = [one.name for one in roles]
-    with st.form(f"change-{person.id}", border=False):
+    with st.form(f"form-change-{person.id}", border=False):
         st.text_input(_("Name as it is shown"), person.display_name, max_chars=80, key=f"shown-{person.id}")
         st.selectbox(
             _("Role"),
@@ -165,7 +165,7 @@ def _save(person: Person) -> None:
 
 
 def _password(person: Person) -> None:
-    with st.form(f"password-{person.id}", border=False, clear_on_submit=True):
+    with st.form(f"form-password-{person.id}", border=False, clear_on_submit=True):
         st.text_input(_("New password"), type="password", key=f"pw-{person.id}", autocomplete="new-password")
         st.form_submit_button(_("Set the password"), on_click=_set_password, args=(person,))
 
@@ -276,7 +276,7 @@ def _edit(roles: Sequence[Role]) -> None:
 def _role_form(known: Sequence[Permission], told: dict[str, str], role: Role | None) -> None:
     key = role.name if role else ""
     names = sorted({one.name for one in known} | set(role.permissions if role else ()))
-    with st.form(f"role-{key}", border=False, enter_to_submit=False):
+    with st.form(f"form-role-{key}", border=False, enter_to_submit=False):
         if role is None:
             st.text_input(_("Name"), key="role-name", max_chars=64, placeholder="analyst")
         st.text_input(

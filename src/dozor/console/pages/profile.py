@@ -41,7 +41,7 @@ def _you() -> None:
         f'<div class="cap">{parts.text(_("may: {permissions}").format(permissions=may))}</div></div>'
     )
     tell("you")
-    with st.form("you", border=False):
+    with st.form("form-you", border=False):
         st.text_input(_("Name as it is shown"), who.display_name, max_chars=80, key="you-name")
         st.form_submit_button(_("Save the name"), on_click=_save_name)
 
@@ -56,7 +56,7 @@ def _password() -> None:
     tell("password")
     if st.session_state.pop("dz_differ", False):
         st.html(parts.note(_("The two passwords differ."), tone="bad"))
-    with st.form("password", border=False, clear_on_submit=True):
+    with st.form("form-password", border=False, clear_on_submit=True):
         st.text_input(_("Password so far"), type="password", key="pw-now", autocomplete="current-password")
         st.text_input(_("New password"), type="password", key="pw-new", autocomplete="new-password")
         st.text_input(
@@ -110,7 +110,7 @@ def _enrol(enrolment: TotpEnrolment) -> None:
     with form:
         st.html(f'<div class="dz cap">{parts.text(_("1. Scan the picture, or type the key"))}</div>')
         st.code(key, language=None, wrap_lines=True)
-        with st.form("confirm", border=False, clear_on_submit=True):
+        with st.form("form-confirm", border=False, clear_on_submit=True):
             st.text_input(_("2. The code that the app shows"), key="totp-code", autocomplete="one-time-code")
             with st.container(horizontal=True):
                 st.form_submit_button(_("Confirm the code"), type="primary", on_click=_confirm)
@@ -137,7 +137,7 @@ def _enrolled() -> None:
     left = me().recovery_codes_left
     told = ngettext("{count} recovery code is left.", "{count} recovery codes are left.", left)
     st.html(parts.note(_("It is on."), told.format(count=left), tone="ok" if left > _FEW else "warn"))
-    with st.form("factor", border=False, clear_on_submit=True):
+    with st.form("form-factor", border=False, clear_on_submit=True):
         st.text_input(_("Your password"), type="password", key="factor-pw", autocomplete="current-password")
         with st.container(horizontal=True):
             st.form_submit_button(_("Make new recovery codes"), on_click=_new_codes)
