@@ -58,6 +58,8 @@ def test_nobody_changes_the_owner_but_the_owner() -> None:
                 with pytest.raises(ForbiddenError):
                     await change
         await people.update(own, HOME, anna.id, display_name="Anna")
+        with pytest.raises(ForbiddenError):
+            await people.update(own, HOME, anna.id, password="another password")
         await people.update(COMMAND_LINE, LOCAL, anna.id, password="another password")
         await world.login("anna", "another password")
 
@@ -268,7 +270,7 @@ def test_nobodys_key_ends_by_time_or_when_revoked() -> None:
                 await authenticate(wrong)
         world.clock.pass_(days=1)
         with pytest.raises(InvalidTokenError):
-            await world.process().signin.authenticate(secret)
+            await world.access.signin.authenticate(secret)
         other, secret = await create(COMMAND_LINE, LOCAL, name="probe", role="viewer")
         await authenticate(secret)
         await world.access.keys.revoke(COMMAND_LINE, LOCAL, other.id)

@@ -79,6 +79,7 @@ class World:
             settings=self.settings,
             publisher=self,
             clock=self.clock,
+            timer=self.clock.seconds,
         )
 
     def publish(self, finding: Finding) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -117,6 +119,7 @@ def assemble(
     publisher: Publisher | None = None,
     sink: AuditSink | None = None,
     clock: Clock = utc_now,
+    timer: Callable[[], float] = time.monotonic,
 ) -> Access:
     """Put the services together.
 
@@ -131,12 +134,13 @@ def assemble(
         publisher: Takes findings.
         sink: Takes audit records besides the store.
         clock: Tells the time.
+        timer: Seconds that only go forward, for what is remembered for a moment.
     """
     ledger = Ledger(store, sink, clock)
     watch = DoorWatch(publisher, settings.abuse_refusals, clock)
     throttle = Throttle(limiter, store, ledger, watch, clock)
     hashing = Hashing(passwords)
-    known = Known()
+    known = Known(timer)
     signin = SignIn(
         store=store,
         ledger=ledger,
@@ -172,7 +176,7 @@ def assemble(
         sessions=Sessions(store=store, ledger=ledger, known=known, clock=clock),
         keys=Keys(store=store, ledger=ledger, known=known),
         ledger=ledger,
-        allow_list=AllowList(settings.console_networks, store=store, ledger=ledger),
+        allow_list=AllowList(settings.console_networks, store=store, ledger=ledger, timer=timer),
         watch=watch,
         throttle=throttle,
     )

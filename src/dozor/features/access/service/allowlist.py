@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from dozor.features.access.model import Event, Origin, Principal
@@ -22,15 +22,22 @@ class AllowList:
         networks: Those that may; none means all.
         store: Where the switch is kept.
         ledger: Records its use.
+        timer: Seconds that only go forward.
     """
 
     def __init__(
-        self, networks: Sequence[IPv4Network | IPv6Network], *, store: AccessStore, ledger: Ledger
+        self,
+        networks: Sequence[IPv4Network | IPv6Network],
+        *,
+        store: AccessStore,
+        ledger: Ledger,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._networks = tuple(networks)
         self._store = store
         self._ledger = ledger
-        self._looked = -_LOOK_EVERY
+        self._timer = timer
+        self._looked = float("-inf")
         self._is_off = False
 
     async def admits(self, address: str) -> bool:
@@ -41,7 +48,7 @@ class AllowList:
 
     async def is_off(self) -> bool:
         """Tell whether the list was switched off; as it was at most 3 seconds ago."""
-        now = time.monotonic()
+        now = self._timer()
         if now - self._looked >= _LOOK_EVERY:
             async with self._store.reading() as unit:
                 self._is_off = await unit.note(_NOTE) == _OFF
@@ -57,7 +64,7 @@ class AllowList:
                     by, origin, Event.SENSITIVE_OPERATION, "allow_list.restore" if on else "allow_list.clear"
                 )
             )
-        self._looked = -_LOOK_EVERY
+        self._looked = float("-inf")
 
     def _listed(self, address: str) -> bool:
         try:

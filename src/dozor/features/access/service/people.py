@@ -166,6 +166,11 @@ class People:
             unit = change.unit
             person = await existing_person(unit, person_id)
             await may_change(unit, by, person)
+            if person.id == by.person_id and (hashed or reset_totp):
+                raise ForbiddenError(
+                    _("Your own password and second factor are changed in your profile."),
+                    hint=_("There your password is asked for, so that a borrowed screen is not enough."),
+                )
             if person.is_owner and (is_active is False or role not in {None, person.role}):
                 raise _owner_stays()
             if role is not None:

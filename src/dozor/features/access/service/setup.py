@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dozor.features.access.core.passwords import checked_password, checked_username
 from dozor.features.access.core.secrets import SETUP, digest, new_id, new_token, same
 from dozor.features.access.model import (
@@ -70,9 +72,7 @@ class Setup:
             if await change.unit.owner():
                 return ""
             await change.unit.put_setup_token(digest(token))
-            await change.note(
-                entry_by(COMMAND_LINE, LOCAL, Event.SENSITIVE_OPERATION, "setup.link", operation="setup.link")
-            )
+            await change.note(entry_by(COMMAND_LINE, LOCAL, Event.SENSITIVE_OPERATION, "setup.link"))
         return token
 
     async def create_owner(
@@ -104,7 +104,8 @@ class Setup:
         async with self._ledger.writing() as change:
             if not same(await change.unit.setup_token(), expected):
                 raise _has_owner()
-            person = await self._add(change, name, hashed, origin)
+            person = replace(await self._add(change, name, hashed, origin), last_login=change.now)
+            await change.unit.change_person(person)
             return await self._signin.begin(change, person, origin, kind)
 
     async def create_owner_here(self, username: str, password: str) -> Person:
@@ -143,12 +144,10 @@ class Setup:
         person = Person(new_id(), username, ADMIN, change.now, change.now, is_owner=True)
         await change.unit.add_person(person, Credentials(hashed))
         await change.unit.put_setup_token("")
-        by = COMMAND_LINE if origin == LOCAL else None
-        await change.note(
-            entry_by(
-                by, origin, Event.SENSITIVE_OPERATION, "setup.owner", target=username, operation="setup.owner"
-            )
-        )
+        entry = entry_by(COMMAND_LINE, origin, Event.SENSITIVE_OPERATION, "setup.owner", target=username)
+        if origin != LOCAL:
+            entry = replace(entry, actor=username, actor_id=person.id)
+        await change.note(entry)
         return person
 
 

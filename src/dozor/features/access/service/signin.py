@@ -311,7 +311,8 @@ class SignIn:
     async def _find(self, username: str) -> tuple[Person | None, Credentials | None]:
         async with self._store.reading() as unit:
             person = await unit.person_named(account_key(username))
-            return person, await unit.credentials(person.id) if person else None
+            # Asked for an unknown name as well, so that it takes as long.
+            return person, await unit.credentials(person.id if person else "")
 
     async def _fail(self, origin: Origin, username: str, reason: str, action: str = "auth.login") -> None:
         await self._throttle.failed(origin, username)
