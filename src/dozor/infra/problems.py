@@ -346,7 +346,12 @@ def _words(item: Mapping[str, Any], name: str, known: Iterable[str]) -> tuple[st
 
 
 def _told(parameter: str, value: str, detail: str, hint: str) -> dict[str, str]:
-    return {"parameter": parameter, "value": mask(value)[:_VALUE_CHARS], "detail": mask(detail), "hint": hint}
+    return {
+        "parameter": parameter,
+        "value": mask(value)[:_VALUE_CHARS],
+        "detail": mask(detail),
+        "hint": mask(hint),
+    }
 
 
 def _parameters(request: Request) -> list[str]:

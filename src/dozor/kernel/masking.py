@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from urllib.parse import quote, unquote_plus
 
 MASK = "***"
 
@@ -22,7 +23,7 @@ _PUBLIC_WORDS = frozenset({"public"})
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 _NAMED = (
-    r"((?:api[_-]?key|access[_-]?key|credential|passphrase|passw(?:or)?d|pwd|secret|token)(?!s\b)"
+    r"((?:api[_-]?key|access[_-]?key|credential|passphrase|passw(?:or)?d|pwd|secret|token|totp)(?!s\b)"
     r"[\w-]{0,20}[\"']?\s{0,3}[:=]\s{0,3})(?:\"[^\"\r\n]*\"?|'[^'\r\n]*'?|[^\s\"'&,;]+)"
 )
 
@@ -51,6 +52,9 @@ _PATTERNS = tuple(
 )
 
 
+_WORD = re.compile(r"[^\s\"'<>]+")
+_SAFE = "!$&()*+,-./:;=?@[]_~#"
+
 _LEAST_HIDDEN = 8
 _hidden: set[str] = set()
 _hidden_pattern: re.Pattern[str] | None = None
@@ -77,11 +81,25 @@ def mask(text: str) -> str:
     in URLs, and values named `token`, `password`, `api_key` and the like in a query, a configuration line or
     JSON.
     """
+    masked = _mask_plain(text)
+    return _WORD.sub(_mask_encoded, masked) if "%" in masked else masked
+
+
+def _mask_plain(text: str) -> str:
     if _hidden_pattern is not None:
         text = _hidden_pattern.sub(MASK, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _mask_encoded(found: re.Match[str]) -> str:
+    """Mask what a URL wraps in `%..`: `?next=%3Ftoken%3D...`."""
+    if "%" not in found[0]:
+        return found[0]
+    plain = unquote_plus(found[0])
+    masked = _mask_plain(plain)
+    return found[0] if masked == plain else quote(masked, safe=_SAFE)
 
 
 def names_secret(name: str) -> bool:
