@@ -72,7 +72,7 @@ ROUTES = all_routes()
 def path_of(template: str) -> str:
     """An address that the template fits."""
     return re.sub(
-        r"\{[^}]+\}", lambda match: "viewer" if match[0] == "{name}" else "0123456789abcdef", template
+        r"\{[^}]+\}", lambda match: "nosuch" if match[0] == "{name}" else "0123456789abcdef", template
     )
 
 
@@ -119,7 +119,7 @@ def test_a_stranger_is_refused_everywhere() -> None:
         {"X-Dozor-Console": CONSOLE_SECRET, "X-Forwarded-For": "127.0.0.1"},
         {"Forwarded": "for=127.0.0.1"},
     ],
-    ids=lambda headers: ",".join(headers),
+    ids=",".join,
 )
 def test_what_looks_like_a_sign_in_is_none(headers: dict[str, str]) -> None:
     async def story(site: Site) -> None:
