@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dozor.app.settings import Settings
-from dozor.features.access.adapters.lines import as_csv, as_json, csv_header
 from dozor.features.access.api import ENTRANCES, Export
+from dozor.features.access.core.lines import as_csv, as_json, csv_header
 from dozor.features.access.model import Event, NotAuthenticatedError, Origin, Principal
 from dozor.features.access.service import Access
 from dozor.features.access.service.ledger import entry_by

@@ -21,11 +21,11 @@ import pyotp
 import pytest
 
 from dozor.features.access.adapters.codes_totp import TotpCodes
-from dozor.features.access.adapters.lines import as_csv, as_json, csv_header
 from dozor.features.access.adapters.passwords_bcrypt import BcryptPasswords, is_known_kind
 from dozor.features.access.adapters.sinks import FileSink, JournalSink
 from dozor.features.access.adapters.tokens_jwt import JwtAccessTokens
 from dozor.features.access.core.chain import START, link
+from dozor.features.access.core.lines import as_csv, as_json, csv_header
 from dozor.features.access.model import Claims, Entry, Event, InvalidTokenError
 from dozor.infra.keys import KeyRing
 from dozor.kernel.errors import JobError, UnavailableError

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from dozor.features.access.adapters.lines import as_json
+from dozor.features.access.core.lines import as_json
 from dozor.features.access.model import AuditRecord
 from dozor.kernel.errors import JobError, UnavailableError
 from dozor.kernel.i18n import _

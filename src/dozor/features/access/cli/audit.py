@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from dozor.features.access.adapters.lines import as_csv, csv_header
-from dozor.features.access.adapters.lines import as_json as json_line
 from dozor.features.access.cli.options import (
     Parts,
     as_json,
@@ -19,6 +17,8 @@ from dozor.features.access.cli.options import (
     print_json,
     print_table,
 )
+from dozor.features.access.core.lines import as_csv, csv_header
+from dozor.features.access.core.lines import as_json as json_line
 from dozor.features.access.model import AuditFilter, AuditPage, AuditRecord, ChainState, Event
 from dozor.features.access.service import Access
 from dozor.kernel.errors import JobError
