@@ -35,7 +35,7 @@ from dozor.infra.openapi import document_of
 from dozor.infra.queries import BusyError, IdTakenError
 from dozor.kernel.errors import CancelledError, DozorError, UnavailableError, UsageError
 from dozor.kernel.i18n import LANGUAGES, N_, _, current_language, use_language
-from dozor.kernel.masking import mask
+from dozor.kernel.masking import MASK, mask, names_secret
 
 log = logging.getLogger(__name__)
 
@@ -251,10 +251,15 @@ async def _of_http(request: Request, error: Exception) -> Response:
             hint = _("Use one of: {usable}.").format(usable=allowed)
             return problem(NOT_ALLOWED, detail, hint=hint, headers={"Allow": allowed})
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return problem(TOO_LARGE, _("The body is larger than anything that is asked for here."))
+            return problem(TOO_LARGE, too_large())
         case status:
             kind = Kind("", status, HTTPStatus(status).phrase)
             return problem(kind, str(error.detail), headers=error.headers)
+
+
+def too_large() -> str:
+    """What is wrong with a body that is refused unread."""
+    return _("The body is larger than anything that is asked for here.")
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -348,7 +353,7 @@ def _words(item: Mapping[str, Any], name: str, known: Iterable[str]) -> tuple[st
 def _told(parameter: str, value: str, detail: str, hint: str) -> dict[str, str]:
     return {
         "parameter": parameter,
-        "value": mask(value)[:_VALUE_CHARS],
+        "value": (MASK if value and names_secret(parameter) else mask(value))[:_VALUE_CHARS],
         "detail": mask(detail),
         "hint": mask(hint),
     }
