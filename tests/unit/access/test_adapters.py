@@ -142,6 +142,7 @@ def forged(key: bytes = b"", header: Mapping[str, Any] | None = None, alg: str =
         forged(iss=None),
         forged(exp=SECOND),
         forged(exp=None),
+        forged(iat=SECOND + 61),
         forged(exp="soon"),
         forged(sid=None),
         forged(sub=None),

@@ -14,6 +14,9 @@ from dozor.kernel.i18n import _
 ISSUER: Final = "dozor"
 ALGORITHM: Final = "HS256"
 
+_LEEWAY_S: Final = 60
+"""How far the clocks of two machines with one secret may be apart."""
+
 _NEEDED: Final = ["exp", "iat", "iss", "aud", "sub", "sid"]
 
 
@@ -62,7 +65,7 @@ class JwtAccessTokens:
             claims = Claims(str(body["sub"]), str(body["sid"]), int(body["iat"]), int(body["exp"]))
         except (jwt.InvalidTokenError, TypeError, ValueError) as error:
             raise _invalid() from error
-        if claims.expires <= now.timestamp():
+        if claims.expires <= now.timestamp() or claims.issued > now.timestamp() + _LEEWAY_S:
             raise _invalid()
         return claims
 
