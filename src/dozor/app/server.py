@@ -42,8 +42,6 @@ _PARTS = (
     "/_stcore",
 )
 
-_MOST_BODY = 1 << 20
-
 _ABOUT = """
 Everything that the console and the command line do goes through this API.
 
@@ -132,7 +130,7 @@ def build_routes(parts: Parts) -> FastAPI:
         openapi_tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
         servers=[{"url": "/", "description": "This Dozor."}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        max_body_size=_MOST_BODY,
+        max_body_size=parts.rules.most_body,
     )
     parts.problems(app)
     app.include_router(_life(parts))

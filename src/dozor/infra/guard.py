@@ -179,6 +179,7 @@ class Rules:
         metrics_networks: Who may read `/metrics` without signing in, besides this machine.
         unlimited: Paths that are not counted.
         entrances: Paths of the API by which one signs in, for admitted addresses alone.
+        most_body: Bytes that the body of a call may have.
     """
 
     keeper: Doorkeeper
@@ -189,6 +190,7 @@ class Rules:
     metrics_networks: Sequence[Network] = ()
     unlimited: frozenset[str] = frozenset({"/health", "/ready", "/metrics"})
     entrances: frozenset[str] = frozenset()
+    most_body: int = 1 << 20
 
 
 class Guard:
@@ -281,6 +283,8 @@ class Guard:
         if verdict.retry_after:
             await rules.keeper.refused("limit", caller, place.route)
             return too_many(verdict), verdict
+        if _declared_size(scope) > rules.most_body:
+            return problem(problems.TOO_LARGE, problems.too_large()), verdict
         return None, verdict
 
     async def _identify(self, scope: Scope, caller: Caller, *, is_console: bool) -> bool:
@@ -340,6 +344,12 @@ def _may(who: Principal, need: str) -> bool:
             return who.kind == "person"
         case _:
             return who.can(need)
+
+
+def _declared_size(scope: Scope) -> int:
+    """Bytes that the body has by its header; one without is measured while it comes."""
+    sent = header_values(scope, b"content-length")
+    return int(sent[0]) if sent and sent[0].isdecimal() else 0
 
 
 def _who(caller: Caller) -> str:

@@ -49,7 +49,10 @@ class Site:
     world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:
-        chosen = Settings.model_validate(dict(self.settings))
+        quick = {"bcrypt_rounds": 4, **self.settings.get("access", {})}
+        chosen = Settings.model_validate({**self.settings, "access": quick})
+        self.world.settings = chosen.access
+        self.world.access = self.world.process()
         self.door = Door()
         self.pages = PageTokens(self.world.keys)
         self.pool = QueryPool()
