@@ -102,6 +102,21 @@ def test_a_wrong_name_and_a_wrong_password_sound_alike() -> None:
     play(story)
 
 
+def test_the_last_use_of_a_session_is_noted_to_the_minute() -> None:
+    async def story(world: World) -> None:
+        await world.owner()
+        granted = await world.login()
+        began = world.clock.now
+        for passed, seen in ((30, 0), (35, 65), (20, 65), (50, 135)):
+            world.clock.pass_(seconds=passed)
+            by = await world.access.signin.authenticate(granted.access_token)
+            (session,) = await world.access.sessions.own(by)
+            assert (session.seen - began).total_seconds() == seen
+            assert session.expires == granted.session.expires
+
+    play(story)
+
+
 def test_a_hash_of_the_earlier_system_is_made_anew_at_the_first_sign_in() -> None:
     async def story(world: World) -> None:
         adopted = await world.access.setup.adopt()

@@ -283,6 +283,8 @@ class SignIn:
             async with self._store.reading() as unit:
                 session = await unit.session(claims.session_id, self._clock())
                 known = await self._of_session(unit, session)
+            if session:
+                await self._seen(session)
             self._known.put(name, known, changes, most=self._left(session))
         if known.person_id != claims.person_id:
             raise _invalid_token()
@@ -453,8 +455,10 @@ class SignIn:
         now = self._clock()
         if now - session.seen < min(_SEEN_EVERY, timedelta(seconds=self._settings.session_timeout_s / 4)):
             return
-        end = session.created + timedelta(days=self._settings.console_days)
-        expires = min(end, now + timedelta(seconds=self._settings.session_timeout_s))
+        expires: datetime | None = None  # an API session's end moves by refreshing alone
+        if session.kind == "console":
+            end = session.created + timedelta(days=self._settings.console_days)
+            expires = min(end, now + timedelta(seconds=self._settings.session_timeout_s))
         try:
             async with self._store.writing() as unit:
                 await unit.touch_session(session.id, now, expires)
