@@ -16,6 +16,7 @@ import hmac
 import logging
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -268,7 +269,7 @@ def _read(path: Path) -> Sequence[str]:
             _("The key file {path} is open to other users (mode {mode}).").format(
                 path=path, mode=f"{mode:o}"
             ),
-            hint=_("Close it by: chmod 600 {path}").format(path=path),
+            hint=_("Close it by: {command}").format(command=f"chmod 600 {shlex.quote(str(path))}"),
         )
     lines = tuple(line for line in map(str.strip, text.splitlines()) if line)
     if not lines:
