@@ -111,14 +111,6 @@ class KeyRing:
                 hint=_("Name that one in access.previous_secret_keys, or enter the value anew."),
             ) from error
 
-    def renew(self, text: str) -> str:
-        """The same encrypted value, but with the current key, so that a former one can be dropped.
-
-        Raises:
-            JobError: As `decrypt`.
-        """
-        return self.encrypt(self.decrypt(text))
-
     def _fernet(self) -> MultiFernet:
         return MultiFernet(
             [Fernet(base64.urlsafe_b64encode(_derived(secret, _ENCRYPTION))) for secret in self._secrets()]
