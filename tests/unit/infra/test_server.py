@@ -10,8 +10,8 @@ import pytest
 
 from dozor.infra.server import (
     Late,
-    LoopbackOnly,
     Message,
+    Names,
     Receive,
     Scope,
     Send,
@@ -33,7 +33,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 def ask(method: str = "GET", **headers: str) -> int:
     async def main() -> int:
-        transport = httpx.ASGITransport(LoopbackOnly(hello, 5000))
+        transport = httpx.ASGITransport(Names(hello, 5000))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:5000") as client:
             return (await client.request(method, "/", headers=headers)).status_code
 
@@ -51,7 +51,7 @@ def open_websocket(**headers: str) -> str:
 
     named = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "websocket", "path": "/", "headers": named}
-    asyncio.run(LoopbackOnly(hello, 5000)(scope, receive, send))
+    asyncio.run(Names(hello, 5000)(scope, receive, send))
     return str(sent[0]["type"])
 
 
