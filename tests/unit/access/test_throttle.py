@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from dozor.features.access.core.chain import moment
 from dozor.features.access.core.subjects import account_subject
 from dozor.features.access.model import (
     COMMAND_LINE,
@@ -119,6 +120,11 @@ def test_guessing_codes_and_passwords_again_counts_alike() -> None:
                 await world.access.profile.remove_totp(by, HOME, "wrong")
         with pytest.raises(LockedOutError):
             await world.access.profile.change_password(by, HOME, current=PASSWORD, new="another password")
+        failed = await world.audit(result="failed", actor="anna")
+        assert [record.entry.action for record in failed] == [
+            *["profile.totp.remove"] * 2,
+            *["profile.totp.confirm"] * 3,
+        ]
         with pytest.raises(LockedOutError):
             await world.login()
 
@@ -146,11 +152,39 @@ def test_another_process_ends_a_lock_out_by_a_note(subject: str) -> None:
         with pytest.raises(LockedOutError):
             await world.login()
         async with world.store.writing() as unit:  # what `unlock` of a process with other counts does
-            await unit.put_note(f"unlocked:{subject}", world.clock.now.isoformat())
+            await unit.put_note(f"unlocked:{subject}", moment(world.clock.now))
         await world.login()
         for number in range(5):
             await fail(world, 1, "anna", Origin(f"203.0.113.{number + 10}"))
         with pytest.raises(LockedOutError):  # the note counted once
+            await world.login()
+
+    play(story)
+
+
+def test_an_unlocked_account_is_let_in_from_the_address_that_its_failures_locked_out() -> None:
+    async def story(world: World) -> None:
+        await world.owner()
+        await fail(world, 5)
+        await world.process().people.unlock_subject(COMMAND_LINE, LOCAL, account_subject("anna"), "anna")
+        with pytest.raises(LockedOutError):  # others are not let in from there
+            await world.access.signin.login("bob", PASSWORD, HOME)
+        await world.login()
+        world.clock.pass_(seconds=1)
+        await fail(world, 5)
+        with pytest.raises(LockedOutError):  # the note is older than this
+            await world.login()
+
+    play(story)
+
+
+def test_an_unlock_of_what_is_not_locked_gives_no_attempts_on_top() -> None:
+    async def story(world: World) -> None:
+        await world.owner()
+        await world.access.throttle.unlock(EVERYBODY)
+        world.clock.pass_(seconds=1)
+        await fail(world, 5)
+        with pytest.raises(LockedOutError):
             await world.login()
 
     play(story)

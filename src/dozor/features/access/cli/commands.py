@@ -188,11 +188,7 @@ def _add_rescue(access: click.Group, parts: Parts) -> None:
                 await access.people.unlock_subject(COMMAND_LINE, LOCAL, subject, who or EVERYBODY)
 
         parts.run(data_dir, story)
-        click.echo(
-            _("{who} may try again.").format(who=who)
-            if who
-            else _("Everybody may try again, from everywhere.")
-        )
+        click.echo(_unlocked(who))
 
     @access.command(
         "reset-password",
@@ -366,6 +362,14 @@ def _subjects(who: str | None) -> tuple[str, ...]:
     except ValueError:
         return (account_subject(who),)
     return (address_subject(who),)
+
+
+def _unlocked(who: str | None) -> str:
+    if who is None:
+        return _("Everybody may try again, from everywhere.")
+    if _subjects(who) == (address_subject(who),):
+        return _("Everybody may try again from {address}.").format(address=who)
+    return _("{name} may try again, from every address.").format(name=who)
 
 
 def _show_password(password: str, *, is_new: bool) -> None:

@@ -172,6 +172,12 @@ class Profile:
             codes = await self._confirm(by, origin, person_id, plain_code(code))
             if not codes:
                 await self._throttle.failed(origin, by.username)
+                await self._ledger.record(
+                    entry_by(
+                        by, origin, Event.LOGIN_ATTEMPT, "profile.totp.confirm", result="failed",
+                        target=by.username, reason="code",
+                    )
+                )  # fmt: skip
                 raise InvalidCredentialsError(
                     _("The code is wrong."), hint=_("Check the clock of the device that makes the codes.")
                 )

@@ -178,7 +178,7 @@ class SignIn:
             async with self._store.reading() as unit:
                 credentials = await unit.credentials(by.person_id or "")
             if not await self._hashing.check(password, credentials.password if credentials else None):
-                await self._fail(origin, by.username, "password", action)
+                await self._fail(origin, by.username, "password", action, by)
                 raise InvalidCredentialsError(_("The password is wrong."))
         if credentials is None:
             raise _invalid()
@@ -316,12 +316,17 @@ class SignIn:
             # Asked for an unknown name as well, so that it takes as long.
             return person, await unit.credentials(person.id if person else "")
 
-    async def _fail(self, origin: Origin, username: str, reason: str, action: str = "auth.login") -> None:
+    async def _fail(
+        self,
+        origin: Origin,
+        username: str,
+        reason: str,
+        action: str = "auth.login",
+        by: Principal | None = None,
+    ) -> None:
         await self._throttle.failed(origin, username)
         await self._ledger.record(
-            entry_by(
-                None, origin, Event.LOGIN_ATTEMPT, action, result="failed", target=username, reason=reason
-            )
+            entry_by(by, origin, Event.LOGIN_ATTEMPT, action, result="failed", target=username, reason=reason)
         )
 
     async def _admit(

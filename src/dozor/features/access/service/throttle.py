@@ -2,7 +2,8 @@
 
 Attempts of one address, and on one account, are looked at one after another, so that a hundred at once do not
 all slip in before the first has failed. A refused attempt is not counted: the lock-out ends by itself, and
-`dozor access unlock` ends it at once, also from another process, by a note in the store.
+`dozor access unlock` ends it at once, also from another process, by a note in the store. Unlocking an account
+lets it in from every address: also from one that its own failures have locked out.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
+from dozor.features.access.core.chain import moment
 from dozor.features.access.core.subjects import account_subject, address_group, address_subject
 from dozor.features.access.model import LOCAL, Event, LockedOutError, Origin
 from dozor.features.access.ports import AccessStore, FailureLimiter
@@ -28,6 +30,7 @@ MOST_WAITING = 50
 """Attempts on one subject that may wait for each other; more are refused for the moment."""
 
 _UNLOCK_KEPT = timedelta(hours=1)
+_MOST_REMEMBERED = 10_000
 _NOTE = "unlocked:"
 
 
@@ -57,6 +60,7 @@ class Throttle:
         self._watch = watch
         self._clock = clock
         self._queues: dict[str, _Queue] = {}
+        self._locked: OrderedDict[str, str] = OrderedDict()
         self._applied: OrderedDict[str, str] = OrderedDict()
 
     @asynccontextmanager
@@ -75,7 +79,7 @@ class Throttle:
         async with AsyncExitStack() as turns:
             for subject in sorted(subjects):
                 await turns.enter_async_context(self._turn(subject))
-            wait = max([await self._wait(subject) for subject in subjects], default=0.0)
+            wait = max([await self._wait(subject, *subjects) for subject in subjects], default=0.0)
             if wait > 0:
                 await self._ledger.refused(
                     entry_by(
@@ -92,6 +96,7 @@ class Throttle:
         for subject in self._subjects(origin, username):
             if not await self._limiter.hit(subject):
                 continue
+            self._remember(self._locked, subject, moment(self._clock()))
             if subject.startswith("address:"):
                 await self._ledger.record(
                     entry_by(
@@ -107,11 +112,14 @@ class Throttle:
                 self._watch.locked(origin.address, username)
 
     async def unlock(self, subject: str) -> None:
-        """End the lock-out of a subject (`core.subjects`), or of `EVERYBODY`, in all processes."""
+        """End the lock-out of a subject (`core.subjects`), or of `EVERYBODY`, in all processes.
+
+        That of an account ends those of addresses, too, as soon as they try that account.
+        """
         if subject != EVERYBODY:
             await self._limiter.clear(subject)
         async with self._store.writing() as unit:
-            await unit.put_note(_NOTE + subject, self._clock().isoformat())
+            await unit.put_note(_NOTE + subject, moment(self._clock()))
 
     async def waits(self, username: str) -> float:
         """Seconds until the account may try again; 0 when it is not locked out."""
@@ -137,26 +145,31 @@ class Throttle:
             if not queue.waiting:
                 self._queues.pop(subject, None)
 
-    async def _wait(self, subject: str) -> float:
+    async def _wait(self, subject: str, *attempted: str) -> float:
         wait = await self._limiter.wait(subject)
-        if wait > 0 and await self._was_unlocked(subject):
+        if wait > 0 and await self._was_unlocked(subject, {subject, *attempted, EVERYBODY}):
             await self._limiter.clear(subject)
             return 0.0
         return wait
 
-    async def _was_unlocked(self, subject: str) -> bool:
-        """Whether another process ended it since we last looked; each note counts once."""
+    async def _was_unlocked(self, subject: str, names: Collection[str]) -> bool:
+        """Whether somebody has ended it since it began, or since we last looked; each note counts once."""
+        accounts = {name for name in names if not name.startswith("address:")}
         async with self._store.reading() as unit:
-            notes = [await unit.note(_NOTE + name) for name in (subject, EVERYBODY)]
+            notes = [await unit.note(_NOTE + name) for name in {subject} | accounts]
         latest = max(notes)
-        if not latest or self._applied.get(subject) == latest:
+        if not latest or latest <= self._applied.get(subject, "") or latest < self._locked.get(subject, ""):
             return False
         if self._clock() - datetime.fromisoformat(latest) > _UNLOCK_KEPT:
             return False
-        self._applied[subject] = latest
-        while len(self._applied) > MOST_WAITING * MOST_WAITING:
-            self._applied.popitem(last=False)
+        self._remember(self._applied, subject, latest)
         return True
+
+    def _remember(self, when: OrderedDict[str, str], subject: str, at: str) -> None:
+        when[subject] = at
+        when.move_to_end(subject)
+        while len(when) > _MOST_REMEMBERED:
+            when.popitem(last=False)
 
 
 def _locked_out(seconds: int) -> LockedOutError:
