@@ -133,6 +133,10 @@ def _person(view: View, person: Person, roles: Sequence[Role]) -> None:
         told = _("The owner can be neither disabled nor removed, and stays an admin.")
         st.html(f'<div class="dz cap">{parts.text(told)}</div>')
     _change(person, roles)
+    if person.id == me().id:
+        told = _("Your own password and second factor are changed in your profile.")
+        st.html(f'<div class="dz cap">{parts.text(told)} {parts.link("profile", _("Profile"))}</div>')
+        return
     _password(person)
     with st.container(horizontal=True, gap="small"):
         _deeds(person)
@@ -199,7 +203,7 @@ def _deeds(person: Person) -> None:
             taken,
             "phonelink_erase",
         )
-    if person.is_owner or person.id == me().id:
+    if person.is_owner:
         return
     if person.disabled:
         enabled = _("{name} may sign in again.")
