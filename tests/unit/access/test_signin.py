@@ -260,6 +260,9 @@ def test_a_former_secret_key_logs_nobody_out() -> None:
         rotated = world.process()
         await rotated.signin.authenticate(granted.access_token)
         await rotated.signin.login("anna", PASSWORD, HOME, totp=world.code(secret))
+        world.keys = KeyRing("another secret of more than 32 signs")  # the former one is dropped
+        world.clock.pass_(seconds=30)
+        await world.process().signin.login("anna", PASSWORD, HOME, totp=world.code(secret))
 
     play(story)
 

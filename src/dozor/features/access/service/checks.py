@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -176,11 +177,11 @@ class CodeCheck:
             before (RFC 6238 5.2).
         """
         plain = plain_code(code)
-        step = self._codes.step(self._cipher.decrypt(credentials.totp), plain, now)
+        secret = self._cipher.decrypt(credentials.totp)
+        step = self._codes.step(secret, plain, now)
         if step is not None:
-            return _after(credentials, step) if step > credentials.totp_step else None
+            if step <= credentials.totp_step:
+                return None
+            # Encrypted anew, so that in time nothing needs a former key any more.
+            return replace(credentials, totp=self._cipher.encrypt(secret), totp_step=step)
         return credentials if await unit.use_recovery_code(person_id, digest(plain)) else None
-
-
-def _after(credentials: Credentials, step: int) -> Credentials:
-    return Credentials(credentials.password, credentials.totp, credentials.totp_pending, step)
