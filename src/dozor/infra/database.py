@@ -42,9 +42,16 @@ _PRIVATE_FILE: Final = 0o600
 _DRIVERS: Final = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _LONGEST_REASON: Final = 300
 
-# PostgreSQL's codes: the classes of "away, refused, full, locked", and those of a missing table or column.
+# What URLs for libpq may hold and asyncpg would send to the server, which knows nothing of it.
+_LIBPQ_ALONE: Final = (
+    *("connect_timeout", "channel_binding", "gssencmode", "keepalives", "keepalives_idle"),
+    *("keepalives_interval", "keepalives_count"),
+)
+
+# PostgreSQL's codes: classes of "away, refused, full, locked"; a missing table or column; a bad parameter.
 _AWAY: Final = {"08", "28", "3D", "53", "55", "57", "58"}
 _NO_TABLE: Final = {"42P01", "42703"}
+_NO_PARAMETER: Final = {"42704", "22023"}
 
 # At level debug it would tell each statement with its values, among them hashes of passwords.
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
@@ -197,9 +204,10 @@ class Database:
             # asyncpg has classes of its own for "too many clients", "shutting down", "no such role".
             if _is_damage(error):
                 raise self._damaged(_reason(error)) from error
-            if not (error.connection_invalidated or _code(error)[:2] in _AWAY or _code(error) in _NO_TABLE):
-                raise
-            raise self._unavailable(error) from error
+            code = _code(error)
+            if error.connection_invalidated or code[:2] in _AWAY or code in _NO_TABLE | _NO_PARAMETER:
+                raise self._unavailable(error) from error
+            raise
 
     def _damaged(self, reason: str) -> JobError:
         return JobError(
@@ -242,10 +250,7 @@ def _parsed(url: str) -> URL:
         return parsed.set(drivername="sqlite+aiosqlite")
     if name.partition("+")[0] not in _DRIVERS or not parsed.database:
         raise _no_url()
-    parsed = parsed.set(drivername=_DRIVERS[name.partition("+")[0]])
-    # libpq's word for it, which most examples of such URLs use.
-    mode = parsed.query.get("sslmode")
-    return parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode}) if mode else parsed
+    return parsed.set(drivername=_DRIVERS[name.partition("+")[0]])
 
 
 def _no_url() -> SettingsError:
@@ -307,15 +312,26 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql(url: URL, pool: DatabaseSettings) -> AsyncEngine:
+    import asyncpg  # noqa: PLC0415 - SQLite does without
+
+    # It reads the URL itself, since it knows libpq's sslmode, sslrootcert, options and the like.
+    known = url.set(drivername="postgresql").difference_update_query(_LIBPQ_ALONE)
+    address = known.render_as_string(hide_password=False)
+
+    async def connect() -> Any:
+        return await asyncpg.connect(
+            address, timeout=pool.pool_timeout_s, server_settings={"application_name": "dozor"}
+        )
+
     return create_async_engine(
         url,
+        async_creator=connect,
         pool_size=pool.pool_size,
         max_overflow=pool.max_overflow,
         pool_timeout=pool.pool_timeout_s,
         pool_recycle=pool.pool_recycle_s or -1,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"timeout": pool.pool_timeout_s, "server_settings": {"application_name": "dozor"}},
     )
 
 

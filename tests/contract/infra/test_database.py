@@ -167,11 +167,25 @@ def test_a_server_that_is_away_is_named_without_its_password(url: str) -> None:
     assert "open-sesame" not in str(caught.value)
 
 
+def test_an_address_may_hold_what_libpq_knows() -> None:
+    async def main() -> None:
+        url = postgres_url() + "&sslmode=prefer&connect_timeout=5&statement_timeout=1234"
+        async with opened(url) as database, database.read() as connection:
+            told = await connection.execute(text("SHOW statement_timeout"))
+            assert told.scalar() == "1234ms"
+            assert (await connection.execute(text("SHOW application_name"))).scalar() == "dozor"
+
+    asyncio.run(main())
+
+
 def test_a_wrong_password_or_name_is_told_in_the_server_s_words() -> None:
     url = postgres_url()
     for wrong, told in (
         (url.replace("/test_", "/no_"), "does not exist"),
-        (url.replace("postgres:", "nobody:open-sesame", 1), "nobody"),
+        (url.replace("postgres:@", "nobody:open-sesame@", 1), "nobody"),
+        (url + "&sslmode=sometimes", "sslmode"),
+        (url + "&sslmoed=require", "sslmoed"),
+        (url + "&sslmode=verify-full&sslrootcert=/none/root.crt", "No such file"),
     ):
 
         async def main(wrong: str = wrong) -> None:
