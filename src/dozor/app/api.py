@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
-from pydantic import UUID4
 
 from dozor.app.door import EXPORTS, PageTokens
 from dozor.app.settings import Settings
@@ -20,6 +19,7 @@ from dozor.infra.admission import needs
 from dozor.infra.problems import NotFoundError
 from dozor.infra.queries import Query, QueryPool
 from dozor.kernel.i18n import _
+from dozor.wire.base import RandomId
 from dozor.wire.problem import Problem
 from dozor.wire.queries import QueryStatus
 
@@ -28,7 +28,7 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "The id is not a random UUID (version 4)."},
 }
 
-Id = Annotated[UUID4, Path(description="The `query_id` that the query was sent with.")]
+Id = Annotated[RandomId, Path(description="The `query_id` that the query was sent with.")]
 
 
 def api_routers(

@@ -143,7 +143,7 @@ def build_routes(parts: Parts) -> FastAPI:
             path,
             unknown,
             include_in_schema=False,
-            methods=list(_METHODS),
+            methods=[*_METHODS, "HEAD", "OPTIONS", "TRACE"],
             openapi_extra={**needs(SELF), FALLBACK: True},
         )
     if parts.console is not None:

@@ -74,6 +74,7 @@ _GUARDED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "403": ("It needs a permission that is missing, or its CSRF token.", {}),
 }
 _BODIED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "400": ("The body cannot be read.", {}),
     "413": ("The body is larger than anything that is asked for here.", {}),
 }
 _TAKING: Mapping[str, tuple[str, Mapping[str, Any]]] = {

@@ -250,6 +250,8 @@ async def _of_http(request: Request, error: Exception) -> Response:
             allowed = (error.headers or {}).get("Allow", "GET")
             hint = _("Use one of: {usable}.").format(usable=allowed)
             return problem(NOT_ALLOWED, detail, hint=hint, headers={"Allow": allowed})
+        case HTTPStatus.BAD_REQUEST:
+            return problem(BAD_REQUEST, _("The body cannot be read."), hint=_("Send JSON in UTF-8."))
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return problem(TOO_LARGE, too_large())
         case status:

@@ -45,6 +45,9 @@ Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")
 Given = Annotated[str, StringConstraints(max_length=1_024)]
 """A word that is compared, never kept: anything may come."""
 
+NewPassword = Annotated[str, StringConstraints(min_length=8, max_length=1_024)]
+"""A password to be set; settings may ask for more, and well-known ones are refused."""
+
 PermissionName = Annotated[
     str,
     StringConstraints(
@@ -99,7 +102,7 @@ class Setup(Request):
 
     token: Given = Field(description="The part after `#` of the link that Dozor printed when it started.")
     username: Name = Field(description="Name of the owner.")
-    password: Given = Field(description="The password.", json_schema_extra={"format": "password"})
+    password: NewPassword = Field(description="The password.", json_schema_extra={"format": "password"})
     language: Language | None = Field(None, description="Language of texts for the owner.")
 
 
@@ -192,7 +195,7 @@ class PasswordChange(Request):
     model_config = _example(current="correct horse battery staple", new="four quite different words here")
 
     current: Given = Field(description="The password so far.", json_schema_extra={"format": "password"})
-    new: Given = Field(description="The new password.", json_schema_extra={"format": "password"})
+    new: NewPassword = Field(description="The new password.", json_schema_extra={"format": "password"})
 
 
 class PasswordCheck(Request):
@@ -381,7 +384,7 @@ class NewPerson(Request):
     )
 
     username: Name = Field(description="Name to sign in with; it stays.")
-    password: Given = Field(description="First password.", json_schema_extra={"format": "password"})
+    password: NewPassword = Field(description="First password.", json_schema_extra={"format": "password"})
     role: RoleName = Field(description="Role, by name.")
     display_name: Annotated[str, StringConstraints(max_length=80), Printable] = Field(
         "", description="Name as it is shown."
@@ -400,7 +403,7 @@ class PersonChange(Request):
     )
     language: Language | None = Field(None, description="Language of texts.")
     disabled: bool | None = Field(None, description="Whether they are kept from signing in.")
-    password: Given | None = Field(
+    password: NewPassword | None = Field(
         None,
         description="A new password; all their sessions end.",
         json_schema_extra={"format": "password"},
