@@ -469,3 +469,29 @@ def test_refusals_are_found_in_the_audit_trail_and_it_is_exported(new: New, dozo
     lines = exported.text().splitlines()
     assert len(lines) > 1
     assert all("refused" in line for line in lines[1:])
+
+
+def test_names_and_agents_of_strangers_are_taken_for_text(new: New, dozor: Running) -> None:
+    hostile = "<img/src=x/onerror=window.pwned=1>[a](http://evil.example)"
+    with dozor.client(**{"User-Agent": hostile}) as stranger:
+        typed = {"username": hostile, "password": "x"}
+        assert stranger.post("/api/v1/auth/login", json=typed).status_code == 401
+    for language in ("en", "ru"):
+        visit = new(language=language)
+        visit.signed_in()
+        page = visit.page
+        with use_language(language):
+            titles = {
+                "people": _("People and roles"),
+                "sessions": _("Sessions"),
+                "keys": _("API keys"),
+                "profile": _("Profile"),
+                "audit": _("Audit trail"),
+            }
+        for path, heading in titles.items():
+            page.goto(f"{visit.base}{path}")
+            in_console(page, heading)
+            expect(page.locator("[class*=st-key-card]").first).to_be_visible()
+        expect(page.get_by_text(hostile).first).to_be_visible()
+        assert page.locator("[href^='http://evil'], .stApp [src=x], [onerror]").count() == 0
+        assert page.evaluate("window.pwned") is None

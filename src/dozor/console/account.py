@@ -6,7 +6,7 @@ them is opaque and stays the same for as long as the session lives; the API says
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,8 +17,11 @@ from dozor.console import parts
 from dozor.console.settings import settings
 from dozor.kernel.i18n import _
 
-COOKIES = ("__Host-dozor_session", "dozor_session")
-"""Names of the session's cookie: over TLS, and over plain HTTP on loopback."""
+COOKIE = "dozor_session"
+"""Name of the session's cookie over plain HTTP on loopback, as the console itself asks."""
+
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""Its name over TLS, as only this very site can set it (RFC 6265bis 4.1.3)."""
 
 _CALLS, _ME, _TOLD = "dz_calls", "dz_me", "dz_told"
 
@@ -33,11 +36,15 @@ def client() -> Calls:
     """The API in the name of whoever looks."""
     calls: Calls | None = st.session_state.get(_CALLS)
     if calls is None:
-        held = st.context.cookies
-        cookies = {name: held[name] for name in COOKIES if name in held}
-        calls = _client().with_cookies(cookies, _on_behalf())
+        calls = _client().with_cookies(session_cookie(st.context.cookies), _on_behalf())
         st.session_state[_CALLS] = calls
     return calls
+
+
+def session_cookie(held: Mapping[str, str]) -> dict[str, str]:
+    """The cookie for the API, of those that the browser holds; the one that came over TLS counts first."""
+    value = held.get(SECURE_COOKIE) or held.get(COOKIE)
+    return {COOKIE: value} if value else {}
 
 
 def _on_behalf() -> dict[str, str]:
