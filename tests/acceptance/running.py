@@ -36,11 +36,13 @@ class Running:
 
     Args:
         process: The process, its output read by this object alone.
+        folder: Its data folder; empty when nobody named one.
         key: An API key that `http` asks with; empty to ask as nobody.
     """
 
-    def __init__(self, process: subprocess.Popen[str], key: str = "") -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: str = "", key: str = "") -> None:
         self.process = process
+        self.folder = folder
         self.key = key
         self.said: list[str] = []
         self.complained: list[str] = []
@@ -159,10 +161,9 @@ def running(*words: object, **environ: str) -> Iterator[Running]:
     `http` asks with an admin's API key, made by the command line in the folder that `--data-dir` names.
     """
     texts = [str(word) for word in words]
-    key = ""
-    if "--data-dir" in texts:
-        known = {name: value for name, value in environ.items() if name in _STATE}
-        key = make_key(texts[texts.index("--data-dir") + 1], **known)
+    folder = texts[texts.index("--data-dir") + 1] if "--data-dir" in texts else ""
+    known = {name: value for name, value in environ.items() if name in _STATE}
+    key = make_key(folder, **known) if folder else ""
     command: Sequence[str] = [str(DOZOR), *_global(words), "up", "--port", "0", *_own(words)]
     with subprocess.Popen(
         command,
@@ -173,7 +174,7 @@ def running(*words: object, **environ: str) -> Iterator[Running]:
         text=True,
     ) as process:
         try:
-            up = Running(process, key)
+            up = Running(process, folder, key)
             with up.http:
                 yield up
         finally:
