@@ -1,4 +1,4 @@
-"""What every test stands on: English, no settings from outside, the same hypothesis runs everywhere."""
+"""What every test stands on: English, no settings and secrets from outside, the same hypothesis runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from dozor.kernel import masking
 from dozor.kernel.i18n import set_default_language
 
 ROOT = Path(__file__).parent.parent
@@ -31,10 +32,14 @@ hypothesis.settings.load_profile("dozor")
 def _known_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("DOZOR_")]:
         monkeypatch.delenv(name)
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("LOG_LEVEL", "LC_ALL", "LC_MESSAGES", "LANGUAGE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")
     set_default_language("en")
+    monkeypatch.setattr(masking, "_hidden", set())
+    monkeypatch.setattr(masking, "_hidden_pattern", None)
     root = logging.getLogger()
     before = root.handlers[:], root.level
     hooks = sys.excepthook, threading.excepthook
