@@ -16,7 +16,7 @@ from dozor.features.access.service import Access
 from dozor.features.access.service.ledger import entry_by
 from dozor.infra.callers import Caller, Callers
 from dozor.infra.guard import Refusal, Rules
-from dozor.infra.limits import Counters, Failures, Limits
+from dozor.infra.limits import Counters, Limits
 from dozor.infra.metrics import Figure
 from dozor.kernel.finding import Finding, Severity
 
@@ -139,16 +139,10 @@ class FindingLog:
         )
 
 
-def cache_url(settings: Settings) -> str:
-    """Address of the Valkey that processes share; empty without one."""
+def build_counters(settings: Settings, name: str) -> Counters:
+    """Where something is counted; failed logins apart from calls, whose flood must not push them out."""
     url = settings.cache.url
-    return url.get_secret_value() if url else ""
-
-
-def build_failures(settings: Settings) -> Failures:
-    """What counts failed logins; apart from calls, whose flood must not push them out."""
-    counters = Counters(cache_url(settings), prefix=settings.cache.key_prefix + "login")
-    return Failures(settings.limits, counters)
+    return Counters(url.get_secret_value() if url else "", prefix=settings.cache.key_prefix + name)
 
 
 def build_rules(
@@ -156,6 +150,7 @@ def build_rules(
     access: Access,
     pages: PageTokens,
     *,
+    calls: Counters | None = None,
     console_secret: str = "",
     is_door: Callable[[str], bool] = lambda _path: False,
 ) -> Rules:
@@ -165,13 +160,13 @@ def build_rules(
         settings: The program's.
         access: The services of access.
         pages: Tokens of pages.
+        calls: Where calls are counted; in this process by default.
         console_secret: What the console of this process names itself by.
         is_door: Whether a path belongs to the pages before the console.
     """
-    counters = Counters(cache_url(settings), prefix=settings.cache.key_prefix + "calls")
     return Rules(
         keeper=Keeper(access),
-        limits=Limits(settings.limits, counters),
+        limits=Limits(settings.limits, calls or Counters()),
         callers=Callers(settings.door.trusted_proxies, console_secret),
         csrf=pages,
         is_door=is_door,

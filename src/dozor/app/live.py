@@ -28,7 +28,7 @@ from dozor.app.door import (
     FindingLog,
     PageTokens,
     StateCheck,
-    build_failures,
+    build_counters,
     build_rules,
     first_link,
     host_names,
@@ -51,6 +51,7 @@ from dozor.features.traffic.ports import LiveSource, RecordStore, TrafficQueries
 from dozor.infra.clickhouse import place_of
 from dozor.infra.database import Database
 from dozor.infra.folder import owned_folder
+from dozor.infra.limits import Counters, Failures
 from dozor.infra.memory import Housekeeper
 from dozor.infra.metrics import Metrics
 from dozor.infra.queries import QueryPool
@@ -111,6 +112,8 @@ class State:
     """What is known of people: the services of access upon an open database."""
 
     database: Database
+    calls: Counters
+    logins: Counters
     access: Access
     pages: PageTokens
     findings: FindingLog
@@ -120,7 +123,9 @@ class State:
         return self
 
     async def __aexit__(self, *_failure: object) -> None:
-        """Close the database."""
+        """Close the database and what counts."""
+        await self.calls.close()
+        await self.logins.close()
         await self.database.close()
 
 
@@ -133,13 +138,13 @@ async def opened(settings: Settings, folder: Path) -> State:
     database = await open_state(settings, folder)
     try:
         keys, findings = open_keyring(settings, folder), FindingLog()
-        access = build_access(
-            settings, folder, database, keys, limiter=build_failures(settings), publisher=findings
-        )
+        calls, logins = build_counters(settings, "calls"), build_counters(settings, "logins")
+        limiter = Failures(settings.limits, logins)
+        access = build_access(settings, folder, database, keys, limiter=limiter, publisher=findings)
     except BaseException:
         await database.close()
         raise
-    return State(database, access, PageTokens(keys), findings)
+    return State(database, calls, logins, access, PageTokens(keys), findings)
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,12 @@ def compose(
         Parts(
             port=port,
             rules=build_rules(
-                settings, state.access, state.pages, console_secret=secret, is_door=door.serves
+                settings,
+                state.access,
+                state.pages,
+                calls=state.calls,
+                console_secret=secret,
+                is_door=door.serves,
             ),
             reasons=readiness.reasons,
             statuses=lambda: supervisor.statuses,

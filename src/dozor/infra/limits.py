@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import MovingWindowSupport, RedisStorage, Storage
@@ -162,6 +162,12 @@ class Counters:
             self._is_away = False
             _log.warning("Limits are counted in %s again.", mask(self._url))
         return answer
+
+    async def close(self) -> None:
+        """Close the connections to Valkey; within the loop that used them."""
+        if self._shared is not None:
+            client: Any = self._shared.storage
+            await client.bridge.storage.aclose()
 
 
 @dataclass(frozen=True, slots=True)
