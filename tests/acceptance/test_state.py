@@ -83,6 +83,7 @@ def test_a_database_that_is_away_ends_the_start_without_its_password(tmp_path: P
     [
         ({"SECRET_KEY": "your-secret-key-here"}, "SECRET_KEY has 20 characters, and needs at least 32."),
         ({"DATABASE_URL": "vault:secret/dozor#url"}, "refers to vault:secret/dozor#url: nobody said where"),
+        ({"REDIS_URL": "localhost:6379"}, "REDIS_URL names no Valkey or Redis that Dozor can use."),
         ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE (environment) is '0': use 1 or more."),
         ({"DOZOR_LIMITS__LOGIN": "often"}, "is 'often': use limits such as 100/minute; 1000/hour."),
     ],

@@ -14,6 +14,7 @@ from dozor.features.access.core.lines import as_csv, as_json, csv_header
 from dozor.features.access.model import Event, NotAuthenticatedError, Origin, Principal
 from dozor.features.access.service import Access
 from dozor.features.access.service.ledger import entry_by
+from dozor.infra.cache import shared_url
 from dozor.infra.callers import Caller, Callers
 from dozor.infra.guard import Refusal, Rules
 from dozor.infra.limits import Counters, Limits
