@@ -141,9 +141,14 @@ class FindingLog:
 
 
 def build_counters(settings: Settings, name: str) -> Counters:
-    """Where something is counted; failed logins apart from calls, whose flood must not push them out."""
+    """Where something is counted; failed logins apart from calls, whose flood must not push them out.
+
+    Raises:
+        SettingsError: REDIS_URL is no address of a Valkey.
+    """
     url = settings.cache.url
-    return Counters(url.get_secret_value() if url else "", prefix=settings.cache.key_prefix + name)
+    address = shared_url(url.get_secret_value()) if url else ""
+    return Counters(address, prefix=settings.cache.key_prefix + name)
 
 
 def build_rules(

@@ -30,7 +30,7 @@ def shared_url(url: str) -> str:
     scheme, _sep, rest = url.partition("://")
     meant = _SCHEMES.get(scheme, "")
     try:
-        found = parse_url(f"{meant.removeprefix('redis+')}://{rest}")
+        found = parse_url(f"{meant.removeprefix('redis+')}://{rest}")  # type: ignore[no-untyped-call]
     except ValueError:
         found = {}
     if not meant or not (found.get("host") or found.get("path")):
