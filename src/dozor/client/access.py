@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import quote
 
 from dozor.client.connection import Connection
 from dozor.wire import access as wire
 from dozor.wire.access import Language, Result
+from dozor.wire.base import Request
+
+Sent = TypeVar("Sent", bound=Request)
 
 _ROOT = "/api/v1"
 _AUTH = f"{_ROOT}/auth"
@@ -31,7 +34,7 @@ class Access:
             password: Their password.
             totp: A code of their second factor, or a recovery code; without it `TotpRequired` tells to ask.
         """
-        body = wire.Login(username=username, password=password, **_given(totp=totp))
+        body = _sent(wire.Login, username=username, password=password, totp=totp)
         return self._connection.send("POST", f"{_AUTH}/login", wire.Tokens, body)
 
     def me(self) -> wire.Me:
@@ -40,12 +43,14 @@ class Access:
 
     def change_me(self, *, language: Language | None = None, display_name: str | None = None) -> wire.Me:
         """Change one's language or shown name; what is None stays."""
-        body = wire.MeChange(**_given(language=language, display_name=display_name))
+        body = _sent(wire.MeChange, language=language, display_name=display_name)
         return self._connection.send("PATCH", f"{_AUTH}/me", wire.Me, body)
 
     def change_password(self, current: str, new: str) -> None:
         """Change one's password; all other sessions end."""
-        self._connection.tell("POST", f"{_AUTH}/password", wire.PasswordChange(current=current, new=new))
+        self._connection.tell(
+            "POST", f"{_AUTH}/password", _sent(wire.PasswordChange, current=current, new=new)
+        )
 
     def logout(self) -> None:
         """End the session that calls."""
@@ -57,17 +62,17 @@ class Access:
 
     def confirm_totp(self, code: str) -> tuple[str, ...]:
         """Confirm it by its first code; the recovery codes are told this once."""
-        body = wire.TotpCode(code=code)
+        body = _sent(wire.TotpCode, code=code)
         answer = self._connection.send("POST", f"{_AUTH}/totp/confirm", wire.RecoveryCodes, body)
         return answer.recovery_codes
 
     def remove_totp(self, password: str) -> None:
         """Take one's second factor away."""
-        self._connection.tell("DELETE", f"{_AUTH}/totp", wire.PasswordCheck(password=password))
+        self._connection.tell("DELETE", f"{_AUTH}/totp", _sent(wire.PasswordCheck, password=password))
 
     def new_recovery_codes(self, password: str) -> tuple[str, ...]:
         """New recovery codes; those so far are void."""
-        body = wire.PasswordCheck(password=password)
+        body = _sent(wire.PasswordCheck, password=password)
         answer = self._connection.send("POST", f"{_AUTH}/recovery-codes", wire.RecoveryCodes, body)
         return answer.recovery_codes
 
@@ -87,7 +92,7 @@ class Access:
 
     def keys(self, *, all: bool = False) -> tuple[wire.Key, ...]:  # noqa: A002 - the parameter's name
         """One's own API keys; with `all` those of everybody, which needs `keys.read`."""
-        query = wire.KeysQuery(all=True) if all else None
+        query = _sent(wire.KeysQuery, all=True) if all else None
         return self._connection.get(f"{_ROOT}/keys", wire.Keys, query).items
 
     def create_key(
@@ -99,9 +104,12 @@ class Access:
         expires_in_days: int | None = None,
     ) -> wire.KeyCreated:
         """Make an API key, bounded by a role (one's own without it) and by scopes; it is told this once."""
-        body = wire.NewKey(
+        body = _sent(
+            wire.NewKey,
             name=name,
-            **_given(role=role, scopes=tuple(scopes) or None, expires_in_days=expires_in_days),
+            role=role,
+            scopes=tuple(scopes) or None,
+            expires_in_days=expires_in_days,
         )
         return self._connection.send("POST", f"{_ROOT}/keys", wire.KeyCreated, body)
 
@@ -129,11 +137,13 @@ class Access:
         language: Language | None = None,
     ) -> wire.Person:
         """Add somebody; needs `people.write`."""
-        body = wire.NewPerson(
+        body = _sent(
+            wire.NewPerson,
             username=username,
             password=password,
             role=role,
-            **_given(display_name=display_name, language=language),
+            display_name=display_name,
+            language=language,
         )
         return self._connection.send("POST", f"{_ROOT}/people", wire.Person, body)
 
@@ -149,15 +159,14 @@ class Access:
         reset_totp: bool = False,
     ) -> wire.Person:
         """Change somebody; what is None stays. Needs `people.write`."""
-        body = wire.PersonChange(
-            **_given(
-                role=role,
-                display_name=display_name,
-                language=language,
-                disabled=disabled,
-                password=password,
-                reset_totp=reset_totp or None,
-            )
+        body = _sent(
+            wire.PersonChange,
+            role=role,
+            display_name=display_name,
+            language=language,
+            disabled=disabled,
+            password=password,
+            reset_totp=reset_totp or None,
         )
         return self._connection.send("PATCH", f"{_ROOT}/people/{_segment(id)}", wire.Person, body)
 
@@ -186,15 +195,17 @@ class Access:
 
     def add_role(self, name: str, permissions: Sequence[str], *, description: str = "") -> wire.Role:
         """Add a role; needs `roles.write`."""
-        body = wire.NewRole(name=name, permissions=tuple(permissions), description=description)
+        body = _sent(wire.NewRole, name=name, permissions=tuple(permissions), description=description)
         return self._connection.send("POST", f"{_ROOT}/roles", wire.Role, body)
 
     def change_role(
         self, name: str, *, permissions: Sequence[str] | None = None, description: str | None = None
     ) -> wire.Role:
         """Change a role; what is None stays. Needs `roles.write`."""
-        body = wire.RoleChange(
-            **_given(permissions=None if permissions is None else tuple(permissions), description=description)
+        body = _sent(
+            wire.RoleChange,
+            permissions=None if permissions is None else tuple(permissions),
+            description=description,
         )
         return self._connection.send("PATCH", f"{_ROOT}/roles/{_segment(name)}", wire.Role, body)
 
@@ -225,18 +236,17 @@ class Access:
 
         Needs `audit.read`.
         """
-        query = wire.AuditQuery(
+        query = _sent(
+            wire.AuditQuery,
             limit=limit,
-            **_given(
-                since=since,
-                until=until,
-                event=event,
-                action=action,
-                person=person,
-                address=address,
-                result=result,
-                cursor=cursor,
-            ),
+            since=since,
+            until=until,
+            event=event,
+            action=action,
+            person=person,
+            address=address,
+            result=result,
+            cursor=cursor,
         )
         return self._connection.get(f"{_ROOT}/audit", wire.AuditPage, query)
 
@@ -253,17 +263,16 @@ class Access:
         result: Result | None = None,
     ) -> Iterator[bytes]:
         """All records, the oldest first, in pieces as they come; needs `audit.read`."""
-        query = wire.AuditQuery(
+        query = _sent(
+            wire.AuditQuery,
             format=format,
-            **_given(
-                since=since,
-                until=until,
-                event=event,
-                action=action,
-                person=person,
-                address=address,
-                result=result,
-            ),
+            since=since,
+            until=until,
+            event=event,
+            action=action,
+            person=person,
+            address=address,
+            result=result,
         )
         with self._connection.streamed(f"{_ROOT}/audit", query, _MEDIA_TYPES[format]) as pieces:
             yield from pieces
@@ -273,9 +282,13 @@ class Access:
         return self._connection.get(f"{_ROOT}/audit/verify", wire.AuditProof)
 
 
-def _given(**fields: Any) -> dict[str, Any]:
-    """What is not None: the rest is not sent, so that it stays as it is."""
-    return {name: value for name, value in fields.items() if value is not None}
+def _sent(kind: type[Sent], /, **fields: Any) -> Sent:
+    """A request with what is not None: the rest is not sent, so that it stays as it is.
+
+    It is not looked at here: what is wrong with it the server says, in the reader's language.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    return cast("Sent", kind.model_construct(**given))
 
 
 def _segment(text: str) -> str:

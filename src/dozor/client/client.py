@@ -68,7 +68,7 @@ class Client(Calls):
         self._nobody = Connection(base_url, timeout=timeout, headers=headers, transport=transport)
         login = None
         if username is not None:
-            login = Login(username=username, password=password or "", totp=totp)
+            login = Login.model_construct(username=username, password=password or "", totp=totp)
         if token is not None:
             identity: Identity = Bearer(token)
         elif cookies is not None:

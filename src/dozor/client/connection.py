@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from dozor import __version__
 from dozor.client.errors import ApiError, Forbidden, ServerError, Unauthorized, Unavailable, error_of
 from dozor.client.identity import Anonymous, Identity
 from dozor.kernel.i18n import _, current_language
@@ -59,7 +60,7 @@ class Connection:
         self._http = httpx.Client(
             base_url=base_url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-            headers=dict(headers or {}),
+            headers={"User-Agent": f"dozor-client/{__version__}", **(headers or {})},
             transport=transport,
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=30),
             # A proxy of the environment would take calls to the own machine away.
@@ -155,7 +156,7 @@ class Connection:
     def _send(
         self, method: str, path: str, *, query: Request | None = None, body: Request | None = None
     ) -> httpx.Response:
-        content = None if body is None else body.model_dump_json(exclude_unset=True)
+        content = None if body is None else body.model_dump_json(exclude_unset=True, warnings=False)
 
         def once(identity: Mapping[str, str]) -> httpx.Response:
             headers = {**self._headers("application/json"), **identity}
@@ -261,7 +262,7 @@ def _params(request: Request | None) -> list[tuple[str, str | int | float | bool
     if request is None:
         return []
     pairs: list[tuple[str, str | int | float | bool | None]] = []
-    for name, value in request.model_dump(mode="json", exclude_defaults=True).items():
+    for name, value in request.model_dump(mode="json", exclude_defaults=True, warnings=False).items():
         pairs += [(name, item) for item in (value if isinstance(value, list) else [value])]
     return pairs
 

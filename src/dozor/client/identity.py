@@ -176,7 +176,9 @@ class SignedIn:
 
     def _refresh(self, tokens: KeptTokens) -> KeptTokens:
         try:
-            answer = self._post("/api/v1/auth/refresh", Refresh(refresh_token=tokens.refresh_token))
+            answer = self._post(
+                "/api/v1/auth/refresh", Refresh.model_construct(refresh_token=tokens.refresh_token)
+            )
         except Unauthorized:
             self._keeper.forget()
             if self._login is None:

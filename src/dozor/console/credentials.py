@@ -32,7 +32,7 @@ def sessions(
         end: The button that ends one; None when that is not allowed.
         whose: Whether to show the names.
     """
-    heads = [_("used with"), _("from"), _("since"), _("last seen"), _("ends")]
+    heads = [_("used with"), _("from where"), _("since"), _("last seen"), _("ends")]
     widths = "minmax(150px,2fr) minmax(110px,1.2fr) 1fr 1fr 1fr"
     if whose:
         heads, widths = [_("person"), *heads], "minmax(90px,1fr) " + widths

@@ -115,8 +115,9 @@ def run() -> None:
     }
     sections[""].append(pages["profile"])
     page = st.navigation(sections, position="top" if known is not None else "hidden")
-    bar = _ENTRIES[page.url_path].bar
-    _keep_in_url(filters=known is not None and bar == "traffic")
+    entry = _ENTRIES[page.url_path]
+    bar = entry.bar if known is not None and _may_see(entry) else "title"
+    _keep_in_url(filters=bar == "traffic")
     if known is None:
         account.show_signed_out(view().scope.href(page.url_path))
         return
@@ -132,7 +133,7 @@ def _pages(*, signed_in: bool) -> dict[str, Any]:
     """All pages; those that the person may not see are in no menu, and say so when their address is typed."""
     pages = {}
     for name, entry in _ENTRIES.items():
-        allowed = signed_in and (not entry.permission or can(entry.permission))
+        allowed = signed_in and _may_see(entry)
         shown = allowed and (bool(entry.section) or not name)
         pages[name] = st.Page(
             _shown(name, entry) if allowed else _refused(name, entry),
@@ -143,6 +144,10 @@ def _pages(*, signed_in: bool) -> dict[str, Any]:
             visibility="visible" if shown else "hidden",
         )
     return pages
+
+
+def _may_see(entry: Entry) -> bool:
+    return not entry.permission or can(entry.permission)
 
 
 def _refused(name: str, entry: Entry) -> Callable[[], None]:

@@ -42,7 +42,7 @@ def _list(view: View, people: Sequence[Person], roles: Sequence[Role]) -> None:
     listing.show(
         "people",
         [_("name"), _("role"), _("second factor"), _("last login"), _("state")],
-        "minmax(130px,2fr) 1fr 1fr 1fr 1fr",
+        "minmax(120px,2fr) minmax(105px,1fr) minmax(70px,1fr) minmax(85px,1fr) minmax(100px,1fr)",
         (_row(view, one) for one in people),
         empty=_("Nobody."),
     )
