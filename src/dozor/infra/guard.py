@@ -260,6 +260,10 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "Sign in first."})
             return
+        # The console asks the API for whoever is behind this connection, and names their address.
+        peer = scope.get("client")
+        if caller.is_certain and peer is not None:
+            scope = {**scope, "client": (caller.address, peer[1])}
         await self._app(scope, receive, send)
 
     async def _judge(self, scope: Scope, caller: Caller) -> tuple[Response | None, Verdict]:

@@ -30,7 +30,7 @@ async def console(scope: Scope, receive: Receive, send: Send) -> None:
     """Stands at the console's place and lets everybody in, so that only the guard keeps them out."""
     if scope["type"] == "websocket":
         await receive()
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", "subprotocol": scope["client"][0]})
         await send({"type": "websocket.close", "code": 1000})
         return
     await answer(send, 200, b"the console")
@@ -109,8 +109,16 @@ class Site:
         )
         return secret
 
-    async def websocket(self, path: str, cookie: str = "", *, host: str = "127.0.0.1:5000") -> dict[str, Any]:
-        """The first answer to a WebSocket."""
+    async def websocket(
+        self,
+        path: str,
+        cookie: str = "",
+        *,
+        host: str = "127.0.0.1:5000",
+        address: str = "127.0.0.1",
+        **more: str,
+    ) -> dict[str, Any]:
+        """The first answer to a WebSocket; `more` are headers, with underscores for dashes."""
         said: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
@@ -119,14 +127,15 @@ class Site:
         async def send(message: Any) -> None:
             said.append(dict(message))
 
-        headers = [(b"host", host.encode()), *([(b"cookie", cookie.encode())] if cookie else [])]
+        sent = {"host": host, **({"cookie": cookie} if cookie else {}), **more}
+        headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()]
         scope = {
             "type": "websocket",
             "path": path,
             "headers": headers,
             "query_string": b"",
             "scheme": "ws",
-            "client": ("127.0.0.1", 40_000),
+            "client": (address, 40_000),
         }
         await self.app(scope, receive, send)
         return said[0]

@@ -17,7 +17,7 @@ from dozor.features.access.adapters.store_memory import InMemoryAccessStore
 from dozor.features.access.model import AuditFilter
 from dozor.kernel.errors import UnavailableError
 from tests.contract.access.site import CONSOLE_SECRET, LIFTED, Site, sign_in, visit
-from tests.unit.access.world import PASSWORD, World
+from tests.unit.access.world import HOME, PASSWORD, World
 
 LOGIN = "/api/v1/auth/login"
 ME = "/api/v1/auth/me"
@@ -310,9 +310,9 @@ def test_the_set_up_link_makes_the_owner_once_and_a_second_factor_can_follow() -
         async with site.client() as client:
             wrong = await client.post("/api/v1/auth/setup", json={**body, "token": "x"})
             assert (wrong.status_code, kind(wrong)) == (401, "invalid-token")
-            weak = await client.post("/api/v1/auth/setup", json={**body, "password": "short"})
+            weak = await client.post("/api/v1/auth/setup", json={**body, "password": "hunter2"})
             assert (weak.status_code, kind(weak)) == (422, "invalid-parameter")
-            assert "short" not in weak.text
+            assert "hunter2" not in weak.text
             made = await client.post("/api/v1/auth/setup", params={"console": "true"}, json=body)
             assert made.status_code == 200, made.text
             csrf = {"X-CSRF-Token": made.json()["csrf_token"]}
@@ -418,6 +418,27 @@ def test_the_real_client_behind_a_trusted_proxy_counts() -> None:
         assert found == ["127.0.0.1", "203.0.113.77", "203.0.113.50", "203.0.113.9"]
 
     visit(story, door={"trusted_proxies": ["10.0.0.0/8"]})
+
+
+def test_the_console_is_told_whose_websocket_it_is() -> None:
+    async def story(site: Site) -> None:
+        await site.world.owner()
+        granted = await site.world.access.signin.login("anna", PASSWORD, HOME, kind="console")
+        for address, forwarded, told in (
+            ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+            ("203.0.113.50", "127.0.0.1", "203.0.113.50"),
+        ):
+            said = await site.websocket(
+                "/_stcore/stream",
+                f"__Host-dozor_session={granted.console_token}",
+                host="dozor.example.com",
+                address=address,
+                x_forwarded_for=forwarded,
+                x_forwarded_proto="https",
+            )
+            assert said == {"type": "websocket.accept", "subprotocol": told}
+
+    visit(story, door={"trusted_proxies": ["10.0.0.0/8"], "host_names": ["dozor.example.com"]})
 
 
 def test_the_allow_list_keeps_others_from_signing_in_but_never_this_machine() -> None:
