@@ -250,12 +250,16 @@ def test_the_owner_sees_all(new: New) -> None:
     expect(visit.page.locator("[data-testid=stTopNavSection]")).to_have_text(["Traffic", "People"])
 
 
-def test_a_session_that_is_ended_shows_nothing_any_more_in_an_open_tab(new: New, dozor: Running) -> None:
+@pytest.mark.parametrize(("path", "title"), [("lines", "Lines"), ("profile", "Profile")])
+def test_a_session_that_is_ended_shows_nothing_any_more_in_an_open_tab(
+    new: New, dozor: Running, path: str, title: str
+) -> None:
     visit = new(refused=(401, 403))
     visit.signed_in(BORIS, WORDS)
     page = visit.page
-    page.goto(f"{visit.base}lines")
-    in_console(page, "Lines")
+    page.goto(f"{visit.base}{path}")
+    in_console(page, title)
+    page.wait_for_load_state("networkidle")  # what comes late would be refused, and the browser complain
     with Client(dozor.base, token=dozor.key) as admin:
         boris = next(one for one in admin.access.people() if one.username == BORIS)
         admin.access.end_sessions_of(boris.id)
@@ -264,9 +268,9 @@ def test_a_session_that_is_ended_shows_nothing_any_more_in_an_open_tab(new: New,
     expect(page.locator(".st-key-account")).to_have_count(0)
     page.get_by_role("link", name="Sign in again").click()
     page.wait_for_url("**/login?**")
-    assert visit.parameters() == {"next": ["lines"]}
+    assert visit.parameters() == {"next": [path]}
     sign_in(page, BORIS, WORDS)
-    in_console(page, "Lines")
+    in_console(page, title)
 
 
 def test_signing_out_ends_the_session(new: New, dozor: Running) -> None:

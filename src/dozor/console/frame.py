@@ -245,6 +245,7 @@ def _bar(title: str, bar: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
         st.html(f'<div class="dz"><h1>{parts.text(title)}</h1></div>', width="content")
         if bar == "title":
+            st.fragment(_watch_session, run_every=REFRESH, key="session")()
             return
         st.session_state["dz_range"] = None if scope.custom else scope.preset
         st.segmented_control(
@@ -356,6 +357,17 @@ def _toggle_pause() -> None:
 def _chip() -> None:
     use_language(st.session_state["dz_language"])
     st.html(_chip_html(view()), width="content")
+
+
+def _watch_session() -> None:
+    """On a page that does not refresh itself: a session that was ended must not leave it standing."""
+    use_language(st.session_state["dz_language"])
+    try:
+        client().access.me()
+    except Unauthorized:
+        st.rerun()  # the frame says that the session has ended
+    except ApiError:
+        return  # it is told at the next click
 
 
 def _plain_chip() -> None:
