@@ -272,7 +272,7 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     first = errors[0]
     return problem(
         INVALID,
-        _("Parameter '{name}': {fact}").format(name=first["parameter"], fact=first["detail"]),
+        _("Parameter '{name}' cannot be used. {fact}").format(name=first["parameter"], fact=first["detail"]),
         hint=first["hint"],
         errors=errors,
     )
