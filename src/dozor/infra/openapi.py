@@ -17,6 +17,7 @@ from dozor.infra.admission import NEED, PUBLIC
 MEDIA_TYPE = "application/problem+json"
 
 _FIRST_ERROR = 400
+_DONE = {"200": "The answer.", "201": "It was made.", "204": "Done; there is nothing to tell."}
 _UNSAFE = {"post", "put", "patch", "delete"}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _UNUSED = ("HTTPValidationError", "ValidationError")
@@ -126,6 +127,8 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
         told = text if "HTTPValidationError" in str(known) else known.get("description", text)
         responses[status] = {"description": told, **({"headers": dict(headers)} if headers else {})}
     for status, response in responses.items():
+        if response.get("description") == "Successful Response":  # FastAPI's own words
+            response["description"] = _DONE.get(status, "Done.")
         if status.isdecimal() and int(status) >= _FIRST_ERROR:
             response["content"] = {MEDIA_TYPE: {"schema": _PROBLEM}}
         elif need is not None:
