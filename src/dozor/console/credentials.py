@@ -108,9 +108,8 @@ def _key(view: View, key: Key, *, whose: bool, revocable: bool) -> Row:
     scopes = ", ".join(key.scopes)
     may = parts.text(words.role_name(key.role))
     if scopes:
-        may += (
-            f'<br><span class="cap">{parts.text(_("only {permissions}").format(permissions=scopes))}</span>'
-        )
+        only = _("only {permissions}").format(permissions=scopes)
+        may += f'<br><span class="cap">{parts.text(only)}</span>'
     gone = key.expires is not None and key.expires <= view.now
     cells = [
         f'{parts.text(key.name)} <span class="cap mono">{parts.text(key.id)}</span>',

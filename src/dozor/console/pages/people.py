@@ -135,7 +135,8 @@ def _person(view: View, person: Person, roles: Sequence[Role]) -> None:
     _change(person, roles)
     if person.id == me().id:
         told = _("Your own password and second factor are changed in your profile.")
-        st.html(f'<div class="dz cap">{parts.text(told)} {parts.link("profile", _("Profile"))}</div>')
+        way = parts.link("profile", _("Profile"))
+        st.html(f'<div class="dz cap">{parts.text(told)} {way}</div>')
         return
     _password(person)
     with st.container(horizontal=True, gap="small"):

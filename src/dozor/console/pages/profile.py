@@ -33,12 +33,13 @@ def draw(view: View) -> None:
 def _you() -> None:
     who = me()
     owner = " " + parts.tag(_("owner"), "ok") if who.is_owner else ""
-    may = _("everything") if "*" in who.permissions else ", ".join(who.permissions)
+    permissions = _("everything") if "*" in who.permissions else ", ".join(who.permissions)
+    may = _("may: {permissions}").format(permissions=permissions)
     st.html(parts.heading(_("You")))
     st.html(
         f'<div class="dz"><b>{parts.text(who.username)}</b>{owner}<br>'
         f"{parts.text(words.role_name(who.role))}"
-        f'<div class="cap">{parts.text(_("may: {permissions}").format(permissions=may))}</div></div>'
+        f'<div class="cap">{parts.text(may)}</div></div>'
     )
     tell("you")
     with st.form("form-you", border=False):
@@ -108,7 +109,8 @@ def _enrol(enrolment: TotpEnrolment) -> None:
     hint = _("QR code for the app; the key stands beside it as text.")
     picture.html(f'<img class="dz-qr" src="{parts.text(enrolment.qr)}" alt="{parts.text(hint)}">')
     with form:
-        st.html(f'<div class="dz cap">{parts.text(_("1. Scan the picture, or type the key"))}</div>')
+        first = _("1. Scan the picture, or type the key")
+        st.html(f'<div class="dz cap">{parts.text(first)}</div>')
         st.code(key, language=None, wrap_lines=True)
         with st.form("form-confirm", border=False, clear_on_submit=True):
             st.text_input(_("2. The code that the app shows"), key="totp-code", autocomplete="one-time-code")
