@@ -127,15 +127,14 @@ class Places:
             for method in methods:
                 known[method] = (need,) if isinstance(need, str) and need else ()
         for path, (pattern, methods_needs) in found.items():
-            if "{" in path:
-                self._patterns.append((pattern, path, methods_needs))
-            else:
+            # Plain ones as well: their patterns fit more than themselves, such as a line break at the end.
+            self._patterns.append((pattern, path, methods_needs))
+            if "{" not in path:
                 self._plain[path] = methods_needs
 
     def routes(self) -> dict[tuple[str, str], tuple[str, ...]]:
         """All routes and what they need: method and template to need."""
-        every = [(path, needs) for path, needs in self._plain.items()]
-        every += [(path, needs) for _pattern, path, needs in self._patterns]
+        every = ((path, needs) for _pattern, path, needs in self._patterns)
         return {(method, path): need for path, methods in every for method, need in methods.items()}
 
     def find(self, method: str, path: str) -> Place:

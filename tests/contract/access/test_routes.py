@@ -255,6 +255,21 @@ def test_another_method_is_refused_before_it_is_told_that_it_does_not_exist() ->
     visit(story)
 
 
+def test_an_address_that_a_route_takes_as_its_own_needs_what_the_route_needs() -> None:
+    """Patterns of routes end in `$`, which a line break at the end of an address fits as well."""
+
+    async def story(site: Site) -> None:
+        await site.token("owner")
+        async with site.client(await site.key("viewer")) as viewer:
+            for (method, template), (need,) in sorted(ROUTES.items()):
+                if need in {SELF, PUBLIC} or allows(BUILTIN_ROLES["viewer"].permissions, need):
+                    continue
+                answer = await viewer.request(method, f"{path_of(template)}%0A")
+                assert answer.status_code == 403, (method, template, answer.status_code)
+
+    visit(story)
+
+
 def test_a_route_that_says_nothing_is_refused_to_the_owner_too() -> None:
     forgotten = APIRouter()
 
