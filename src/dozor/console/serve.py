@@ -197,8 +197,11 @@ class _CompressedFiles:
             return None
         if path not in self._known:
             root = self._roots[prefix].resolve()
-            file = (root / path.removeprefix(prefix)).resolve()
-            if not file.is_relative_to(root) or not file.is_file():
+            try:
+                file = (root / path.removeprefix(prefix)).resolve()
+                if not file.is_relative_to(root) or not file.is_file():
+                    return None
+            except (OSError, ValueError):  # a name that no file can have: a zero byte in it, or too long
                 return None
             self._known[path] = _packed(path, file.read_bytes())
         plain, packed = self._known[path]

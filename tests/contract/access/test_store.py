@@ -22,6 +22,7 @@ from dozor.features.access.model import (
     Credentials,
     Entry,
     Event,
+    InvalidCredentialsError,
     Key,
     Person,
     Role,
@@ -32,6 +33,7 @@ from dozor.infra.database import Database, sqlite_url
 from dozor.infra.migrating import upgrade
 from dozor.testing.access import InMemoryAccessStore
 from tests.servers import postgres_url
+from tests.unit.access.world import HOME, PASSWORD, World
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -354,6 +356,20 @@ def test_records_are_found_by_what_is_asked(play: Callable[[Story], None]) -> No
         async with store.reading() as unit:
             page = await unit.records(AuditFilter(), before=4, limit=2)
         assert [record.number for record in page] == [3, 2]
+
+    play(story)
+
+
+def test_a_name_with_a_zero_byte_is_nobodys(play: Callable[[Story], None]) -> None:
+    """PostgreSQL keeps none, so it must not come so far."""
+
+    async def story(store: AccessStore) -> None:
+        world = World(store=store)
+        await world.owner()
+        with pytest.raises(InvalidCredentialsError):
+            await world.access.signin.login("an\0na", PASSWORD, HOME)
+        (record,) = await world.audit(event="login_attempt")
+        assert record.entry.target == "an\ufffdna"
 
     play(story)
 

@@ -9,7 +9,7 @@ import pytest
 from streamlit.file_util import get_static_dir
 
 from dozor.console import frame
-from dozor.console.serve import _own_page, content_security_policy
+from dozor.console.serve import _CompressedFiles, _own_page, content_security_policy
 from dozor.console.settings import PAGES
 from dozor.console.theme import DARK, LIGHT, streamlit_options, style_tokens
 
@@ -79,3 +79,9 @@ def test_texts_can_be_read_on_the_page(theme: object) -> None:
     for name in ("text", "muted", "accent", "ok", "warn", "high", "critical", "info", "bots"):
         assert contrast(getattr(theme, name), getattr(theme, "bg")) >= 4.5, name  # noqa: B009
     assert contrast(getattr(theme, "on_primary"), getattr(theme, "accent")) >= 4.5  # noqa: B009
+
+
+@pytest.mark.parametrize("name", ["\0", "x" * 5000, "../index.html", ""])
+def test_a_name_that_no_file_of_ours_has_is_none(name: str) -> None:
+    files = _CompressedFiles(Path(get_static_dir()), STATIC, {})
+    assert files.find(f"static/{name}", {"headers": []}) is None

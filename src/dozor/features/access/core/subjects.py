@@ -11,9 +11,13 @@ _LONGEST = 200
 
 def account_key(username: str) -> str:
     """A name in the form in which names are compared: compatible signs, no case, no space around."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username.strip()).casefold())[
-        :_LONGEST
-    ]
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username.strip()).casefold())
+    return storable(plain[:_LONGEST])
+
+
+def storable(text: str) -> str:
+    """A text of a stranger as databases take it: PostgreSQL keeps no zero byte, and nobody's name has one."""
+    return text.replace("\0", "\ufffd")
 
 
 def account_subject(username: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dozor.features.access.core.chain import Checker
-from dozor.features.access.core.subjects import address_group
+from dozor.features.access.core.subjects import address_group, storable
 from dozor.features.access.model import (
     LOCAL,
     AuditFilter,
@@ -78,10 +78,10 @@ def entry_by(
         actor=by.username if by else "",
         actor_id=(by.key_id or by.person_id or "") if by else "",
         actor_kind="local" if local else by.kind if by else "anonymous",
-        target=target[:_TEXT],
+        target=storable(target[:_TEXT]),
         address=origin.address,
         agent=origin.agent[:_AGENT],
-        details={name: text[:_TEXT] for name, text in details.items()},
+        details={name: storable(text[:_TEXT]) for name, text in details.items()},
     )
 
 
