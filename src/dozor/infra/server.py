@@ -129,6 +129,8 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            # It would believe every process of this machine; whom to believe is known to `infra.callers`.
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(self._drain)),
             ws_max_size=64 << 20,

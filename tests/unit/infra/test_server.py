@@ -142,6 +142,27 @@ def test_a_server_lets_an_answer_under_way_finish() -> None:
     assert asyncio.run(main()) == ("done", False)
 
 
+def test_nobody_is_believed_about_addresses_by_the_server_itself() -> None:
+    """Whom to believe is a setting, which the server does not know; Uvicorn believes all on loopback."""
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        await answer(send, 200, f"{scope['client'][0]} {scope['scheme']}".encode())
+
+    async def main() -> str:
+        listening, stop = bind("127.0.0.1", 0), asyncio.Event()
+        port = listening.getsockname()[1]
+        serving = asyncio.create_task(Server(told, listening).run(stop))
+        sent = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+        async with httpx.AsyncClient() as client:
+            body = (await client.get(f"http://127.0.0.1:{port}/", headers=sent)).text
+        stop.set()
+        await serving
+        return body
+
+    assert asyncio.run(main()) == "127.0.0.1 http"
+
+
 def test_an_application_that_comes_late_is_waited_for() -> None:
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
