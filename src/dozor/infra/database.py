@@ -15,7 +15,7 @@ import hashlib
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceE
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from dozor.infra.folder import PRIVATE
+from dozor.infra.folder import PRIVATE, private_file
 from dozor.infra.settings import DatabaseSettings
 from dozor.kernel.errors import DozorError, JobError, SettingsError, UnavailableError
 from dozor.kernel.i18n import _
@@ -38,7 +38,6 @@ MIGRATING: Final = "dozor_migrating"
 _WRITING: Final = "dozor_writing"
 _BUSY_S: Final = 15.0
 _SQLITE_CONNECTIONS: Final = 4
-_PRIVATE_FILE: Final = 0o600
 _DRIVERS: Final = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _LONGEST_REASON: Final = 300
 
@@ -283,7 +282,9 @@ def _private(path: Path) -> None:
     """Make the file and its folder for this user alone, unless they are there."""
     try:
         path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
+        with suppress(FileExistsError):
+            os.close(private_file(path))
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
         raise JobError(
             _("The database {place} cannot be opened: {reason}.").format(place=path, reason=error.strerror),

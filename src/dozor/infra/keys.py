@@ -28,6 +28,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from dozor.infra.folder import private_file
 from dozor.kernel.errors import DozorError, JobError, SettingsError
 from dozor.kernel.i18n import _
 
@@ -38,7 +39,6 @@ COMMAND: Final = "openssl rand -base64 48"
 
 _LEAST_DIFFERENT: Final = 8
 _KEY_BYTES: Final = 32
-_PRIVATE_FILE: Final = 0o600
 _OTHERS: Final = 0o077
 _LOOK_S: Final = 1.0
 _ENCRYPTION: Final = "encryption"
@@ -240,7 +240,7 @@ def _write(path: Path, lines: Sequence[str]) -> None:
     fresh = path.with_suffix(".new")
     try:
         fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE)
+        descriptor = private_file(fresh)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()

@@ -176,7 +176,8 @@ class Names:
         self._app = app
         own = ("localhost", "127.0.0.1", "[::1]")
         self._hosts = {f"{name}:{port}" for name in own} | (set(own) if port == _HTTP else set())
-        self._origins = {f"http://{host}" for host in self._hosts} | {origin.lower() for origin in origins}
+        self._own = {f"http://{host}" for host in self._hosts}
+        self._others = {origin.lower() for origin in origins}
         self._names = {f"[{name}]" if ":" in name else name for name in (each.lower() for each in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -192,16 +193,24 @@ class Names:
             return
         origin = headers.get(b"origin")
         unsafe = scope["type"] == "websocket" or scope["method"] not in _SAFE
-        if unsafe and origin is not None and not self._is_own(origin, host):
+        if (
+            unsafe
+            and origin is not None
+            and not (self._is_own(origin, host) or self._may_call(origin, scope))
+        ):
             await _refuse(scope, receive, send, 403, "Requests from pages of other sites are refused.")
             return
         await self._app(scope, receive, send)
 
     def _is_own(self, origin: str, host: str) -> bool:
-        if origin in self._origins:
+        if origin in self._own:
             return True
         # The page's own site; behind a proxy that speaks TLS it is https there and http here.
         return host not in self._hosts and origin in {f"http://{host}", f"https://{host}"}
+
+    def _may_call(self, origin: str, scope: Scope) -> bool:
+        """Whether another site may ask this: the API it may, the console and its WebSocket never."""
+        return scope["type"] == "http" and scope["path"].startswith("/api/") and origin in self._others
 
 
 class Hardened:

@@ -55,6 +55,30 @@ def open_websocket(**headers: str) -> str:
     return str(sent[0]["type"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "answered"),
+    [("http", "/api/v1/people", True), ("http", "/people", False), ("websocket", "/_stcore/stream", False)],
+)
+def test_a_listed_site_may_call_the_api_and_nothing_else(kind: str, path: str, *, answered: bool) -> None:
+    asked: list[Scope] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive, send
+        asked.append(scope)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        del message
+
+    site = b"https://app.example.com"
+    headers = [(b"host", b"127.0.0.1:5000"), (b"origin", site)]
+    scope = {"type": kind, "path": path, "method": "POST", "headers": headers}
+    asyncio.run(Names(noting, 5000, origins=[site.decode()])(scope, receive, send))
+    assert bool(asked) == answered
+
+
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "LOCALHOST:5000"])
 def test_this_machine_is_answered_by_its_own_names(host: str) -> None:
     assert ask(host=host) == 200

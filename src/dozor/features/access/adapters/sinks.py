@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from dozor.features.access.core.lines import as_json
 from dozor.features.access.model import AuditRecord
+from dozor.infra.folder import private_file
 from dozor.kernel.errors import JobError, UnavailableError
 from dozor.kernel.i18n import _
 
 JOURNAL: Final = Path("/run/systemd/journal/socket")
 
-_PRIVATE_FILE: Final = 0o600
 _NOTICE: Final = "5"
 _WARNING: Final = "4"
 
@@ -40,11 +41,13 @@ class FileSink:
         """
         line = (as_json(record) + "\n").encode()
         try:
-            descriptor = os.open(
-                self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE
-            )
             try:
-                self._give_to_owner(descriptor)
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            except FileNotFoundError:
+                with suppress(FileExistsError):
+                    os.close(private_file(self._path))
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
                 os.write(descriptor, line)
             finally:
                 os.close(descriptor)
@@ -55,12 +58,6 @@ class FileSink:
                 ),
                 hint=_("Let this user write there, or see access.audit_output."),
             ) from error
-
-    def _give_to_owner(self, descriptor: int) -> None:
-        """What root makes beside a service's files must stay writable for the service."""
-        if os.geteuid() == 0 and os.fstat(descriptor).st_size == 0:
-            folder = self._path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 class JournalSink:
