@@ -136,6 +136,11 @@ APPEND_ONLY_SQLITE = (
     CREATE TRIGGER access_audit_no_delete BEFORE DELETE ON access_audit
     BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
     """,
+    """
+    CREATE TRIGGER access_audit_no_replace BEFORE INSERT ON access_audit
+    WHEN NEW.number <= (SELECT max(number) FROM access_audit)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
+    """,
 )
 APPEND_ONLY_POSTGRESQL = (
     """

@@ -18,6 +18,11 @@ _SQLITE_TRIGGERS = (
     CREATE TRIGGER access_audit_no_delete BEFORE DELETE ON access_audit
     BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
     """,
+    """
+    CREATE TRIGGER access_audit_no_replace BEFORE INSERT ON access_audit
+    WHEN NEW.number <= (SELECT max(number) FROM access_audit)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
+    """,
 )
 _POSTGRESQL_TRIGGERS = (
     """
