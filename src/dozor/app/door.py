@@ -71,7 +71,7 @@ class Keeper:
         origin = Origin(caller.address, caller.agent)
         who = caller.principal if isinstance(caller.principal, Principal) else None
         if why == "limit":
-            await self._access.limited(origin, action, who.username if who else "")
+            await self._access.limited(origin, action, who)
             return
         details = {"permission": permission} if permission else {}
         await self._access.ledger.refused(

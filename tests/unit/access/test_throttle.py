@@ -256,6 +256,16 @@ def test_abuse_of_limits_is_told_once_a_minute() -> None:
     assert findings[0].count == 60
 
 
+def test_who_asks_too_often_stands_in_the_record() -> None:
+    async def story(world: World) -> None:
+        await world.owner()
+        await world.access.limited(ELSEWHERE, "GET /api/v1/bots", await world.principal())
+        (record,) = await world.audit(event="rate_limited", actor="anna")
+        assert (record.entry.actor_kind, record.entry.result) == ("person", "refused")
+
+    play(story)
+
+
 def test_a_flood_of_refusals_becomes_few_records() -> None:
     async def story(world: World) -> None:
         for number in range(20_000):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dozor.features.access.model import Event, Origin
+from dozor.features.access.model import Event, Origin, Principal
 from dozor.features.access.ports import (
     AccessStore,
     AccessTokens,
@@ -66,24 +66,22 @@ class Access:
     watch: DoorWatch
     throttle: Throttle
 
-    async def limited(self, origin: Origin, action: str, username: str = "") -> None:
+    async def limited(self, origin: Origin, action: str, by: Principal | None = None) -> None:
         """Note that a call was refused by its limit (429): a folded record, and a finding when it is abuse.
 
         Args:
             origin: Where from.
             action: Method and route template.
-            username: Who, if known.
+            by: Who, if known.
         """
         abuse = self.watch.limited(origin.address)
-        entry = entry_by(None, origin, Event.RATE_LIMITED, action, result="refused", target=username)
-        await self.ledger.refused(entry)
+        await self.ledger.refused(entry_by(by, origin, Event.RATE_LIMITED, action, result="refused"))
         if abuse:
             await self.ledger.refused(
                 entry_by(
-                    None, origin, Event.RATE_LIMITED, "limits.abuse", result="refused", target=username,
-                    reason="rate-abuse",
+                    by, origin, Event.RATE_LIMITED, "limits.abuse", result="refused", reason="rate-abuse"
                 )
-            )  # fmt: skip
+            )
 
 
 class Housekeeping:
