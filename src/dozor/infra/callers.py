@@ -31,6 +31,7 @@ CONSOLE_HEADER = "X-Dozor-Console"
 
 _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 _AGENT_CHARS = 200
+_WORD_CHARS = 60
 _FORWARDED = {b"forwarded", b"x-forwarded-for", b"x-real-ip"}
 _PORT = re.compile(r":\d{1,5}$")
 
@@ -195,7 +196,10 @@ def _cookies(header: bytes) -> Mapping[str, str]:
 
 
 def _address(text: str) -> str:
-    """An address in normal form, a port cut off; what is none stays as it is, but short."""
+    """An address in normal form, a port cut off; what is none is quoted and cut short.
+
+    So no word of a stranger, such as `local`, stands where an address or our own word for one does.
+    """
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -204,7 +208,7 @@ def _address(text: str) -> str:
     try:
         parsed = ipaddress.ip_address(text)
     except ValueError:
-        return text[:64]
+        return f"'{text[:_WORD_CHARS]}'" if text else ""
     mapped = getattr(parsed, "ipv4_mapped", None)
     return str(mapped or parsed)
 
