@@ -133,7 +133,9 @@ def test_the_second_factor_is_given_as_a_word(up: Running, tmp_path: Path) -> No
         codes = client.access.confirm_totp(pyotp.TOTP(secret).now())
         try:
             words = ("login", up.base, "--username", OWNER, "--password-stdin")
-            assert dozor(tmp_path, *words, typed=f"{PASSWORD}\n").returncode == 1
+            without = dozor(tmp_path, *words, typed=f"{PASSWORD}\n")
+            assert without.returncode == 1
+            assert "Give it, or a recovery code, with --totp." in without.stderr
             code = pyotp.TOTP(secret).at(int(time.time()) + 30)
             assert dozor(tmp_path, *words, "--totp", code, typed=f"{PASSWORD}\n").returncode == 0
             assert "9 recovery" not in dozor(tmp_path, "whoami", up.base).stdout

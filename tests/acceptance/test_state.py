@@ -43,6 +43,7 @@ def test_people_are_kept_in_postgresql_when_a_setting_refers_to_one(tmp_path: Pa
 
 
 def test_the_database_is_made_looked_at_and_checked_by_command(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "data"
     folder = ("--data-dir", tmp_path)
     current = json.loads(dozor("db", "current", "--json", *folder).stdout)
     assert current == {
@@ -54,6 +55,7 @@ def test_the_database_is_made_looked_at_and_checked_by_command(tmp_path: Path) -
     missing = dozor("db", "check", *folder)
     assert missing.returncode == 1
     assert "is not up to date: 0001. Run: dozor db upgrade" in missing.stderr
+    assert not tmp_path.exists(), "looking makes nothing"
     assert "1 step done" in dozor("db", "upgrade", *folder).stdout
     assert dozor("db", "upgrade", *folder).stdout == "The database is up to date: 0001.\n"
     assert dozor("db", "check", *folder).returncode == 0

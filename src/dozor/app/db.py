@@ -125,7 +125,7 @@ def build_db() -> click.Group:
     @folder
     @pass_invocation
     def current(invocation: Invocation, data_dir: Path | None, *, as_json: bool) -> None:
-        place, found = _with_database(invocation, data_dir, _look)
+        place, found = _seen(invocation, data_dir, _look)
         if as_json:
             due = list(found.due)
             click.echo(
@@ -145,7 +145,7 @@ def build_db() -> click.Group:
     @folder
     @pass_invocation
     def check(invocation: Invocation, data_dir: Path | None) -> None:
-        place, found = _with_database(invocation, data_dir, _look_closely)
+        place, found = _seen(invocation, data_dir, _look_closely)
         if found.due:
             raise JobError(
                 _("The database {place} is not up to date: {steps}.").format(
@@ -171,6 +171,23 @@ def _with_database(
             await database.close()
 
     return asyncio.run(main())
+
+
+def _seen(
+    invocation: Invocation,
+    data_dir: Path | None,
+    ask: Callable[[Database], Awaitable[tuple[str, Revisions]]],
+) -> tuple[str, Revisions]:
+    """What looking at the database tells; looking makes neither the file nor its folder."""
+    from dozor.infra.database import SQLITE_FILE
+    from dozor.infra.migrating import unmade
+
+    settings = invocation.loaded.overridden({"data_dir": data_dir}).settings
+    if settings.database.url is None:
+        file = (state_folder(settings) / SQLITE_FILE).absolute()
+        if not file.exists():
+            return str(file), unmade()
+    return _with_database(invocation, data_dir, ask)
 
 
 async def _look(database: Database) -> tuple[str, Revisions]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dozor.kernel.errors import UsageError
+from dozor.kernel.errors import JobError, UsageError
 from dozor.kernel.i18n import _, ngettext
 
 if TYPE_CHECKING:
@@ -124,9 +124,12 @@ def _sign_in(address: str, name: str, password: str, totp: str | None, *, ask: b
         while True:
             try:
                 tokens = client.access.login(name, password, totp)
-            except TotpRequired:
+            except TotpRequired as error:
                 if not ask:
-                    raise
+                    raise JobError(
+                        _("A code of the second factor is needed."),
+                        hint=_("Give it, or a recovery code, with --totp."),
+                    ) from error
                 totp = click.prompt(_("Code of the second factor"), err=True)
             else:
                 break

@@ -93,6 +93,13 @@ async def look(database: Database, *, scripts: Path = SCRIPTS) -> Revisions:
         return await connection.run_sync(_revisions, known)
 
 
+def unmade(*, scripts: Path = SCRIPTS) -> Revisions:
+    """Of a database that nobody has made yet: every script is due."""
+    known = _scripts(scripts)
+    steps = [script.revision for script in known.iterate_revisions("head", "base")]
+    return Revisions("", known.get_current_head() or "", tuple(reversed(steps)))
+
+
 class _Running:
     """Which script is under way."""
 

@@ -45,8 +45,8 @@ Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")
 Given = Annotated[str, StringConstraints(max_length=1_024)]
 """A word that is compared, never kept: anything may come."""
 
-NewPassword = Annotated[str, StringConstraints(min_length=8, max_length=1_024)]
-"""A password to be set; settings may ask for more, and well-known ones are refused."""
+NewPassword = Annotated[str, StringConstraints(max_length=1_024)]
+"""A password to be set: the server says in words which are too short, and refuses well-known ones."""
 
 PermissionName = Annotated[
     str,

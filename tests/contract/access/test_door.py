@@ -312,6 +312,7 @@ def test_the_set_up_link_makes_the_owner_once_and_a_second_factor_can_follow() -
             assert (wrong.status_code, kind(wrong)) == (401, "invalid-token")
             weak = await client.post("/api/v1/auth/setup", json={**body, "password": "hunter2"})
             assert (weak.status_code, kind(weak)) == (422, "invalid-parameter")
+            assert weak.json()["detail"] == "The password has fewer than 8 characters."
             assert "hunter2" not in weak.text
             made = await client.post("/api/v1/auth/setup", params={"console": "true"}, json=body)
             assert made.status_code == 200, made.text

@@ -83,7 +83,16 @@ def _add_show(audit: click.Group, parts: Parts) -> None:
             for record in page.records:
                 click.echo(json_line(record))
             return
-        titles = ("#", _("time (UTC)"), _("event"), _("who"), _("action"), _("on"), _("from"), _("result"))
+        titles = (
+            "#",
+            _("time (UTC)"),
+            _("event"),
+            _("who"),
+            _("action"),
+            _("on what"),
+            _("from"),
+            _("result"),
+        )
         print_table(titles, [_row(record) for record in page.records])
 
 
