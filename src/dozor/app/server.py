@@ -47,7 +47,8 @@ Everything that the console and the command line do goes through this API.
 
 **Sign in** with `POST /api/v1/auth/login`, or make an API key (`POST /api/v1/keys`, or `dozor access key
 create` on the server), and send `Authorization: Bearer TOKEN`. What a call needs stands at each route as
-`x-permission`: a permission, `self` for whoever is signed in, `person` for people alone, or `public`.
+`x-permission`: a permission, `self` for whoever is signed in, `person` for people alone, or `public`; of
+several with `|` between them any one is enough.
 
 **Failures** are problem details (RFC 9457) in the language of `Accept-Language`: look at `type`, show
 `detail` and `hint`. A refusal (401, 403) comes before anything else is looked at.

@@ -25,13 +25,18 @@ NEED = "x-permission"
 """Where a route's need stands in the OpenAPI document."""
 
 
-def needs(permission: str) -> dict[str, Any]:
+OR = " | "
+"""Between needs of a route any of which is enough."""
+
+
+def needs(*permissions: str) -> dict[str, Any]:
     """What a route needs, for its `openapi_extra`.
 
     Args:
-        permission: A permission such as `traffic.read`, or `SELF`, `PERSON` or `PUBLIC`.
+        permissions: A permission such as `traffic.read`, or `SELF`, `PERSON` or `PUBLIC`; of several any
+            one is enough.
     """
-    return {NEED: permission}
+    return {NEED: OR.join(permissions)}
 
 
 class DoorSettings(BaseModel):

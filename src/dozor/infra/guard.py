@@ -27,7 +27,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.responses import Response
 
 from dozor.infra import problems
-from dozor.infra.admission import NEED, PERSON, PUBLIC, SELF
+from dozor.infra.admission import NEED, OR, PERSON, PUBLIC, SELF
 from dozor.infra.callers import (
     ACCESS_COOKIE,
     CALLER,
@@ -125,7 +125,7 @@ class Places:
             need = extra.get(NEED)
             known = found.setdefault(path, (route.path_regex, {}))[1]
             for method in methods:
-                known[method] = (need,) if isinstance(need, str) and need else ()
+                known[method] = tuple(need.split(OR)) if isinstance(need, str) and need else ()
         for path, (pattern, methods_needs) in found.items():
             # Plain ones as well: their patterns fit more than themselves, such as a line break at the end.
             self._patterns.append((pattern, path, methods_needs))

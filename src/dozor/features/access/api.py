@@ -444,12 +444,16 @@ def _keys(access: Access) -> APIRouter:
     router = APIRouter(prefix="/keys", tags=["keys"])
 
     @router.get(
-        "", operation_id="keys", response_model=wire.Keys, responses=_INVALID, openapi_extra=needs(SELF)
+        "",
+        operation_id="keys",
+        response_model=wire.Keys,
+        responses=_INVALID,
+        openapi_extra=needs(PERSON, "keys.read"),
     )
     async def listed(request: Request, asked: Annotated[wire.KeysQuery, Query()]) -> Response:
-        """One's own API keys; with `all` those of everybody, which needs `keys.read`."""
+        """One's own API keys; with `all`, and to an API key, those of everybody, which needs `keys.read`."""
         by = _by(caller_of(request.scope))
-        if not asked.all:
+        if not asked.all and by.kind == "person":
             return _ok(_told_keys(await access.keys.own(by), {by.person_id: by.username}))
         _demand(by, "keys.read")
         names: dict[str | None, str] = {person.id: person.username for person in await access.people.list()}
@@ -461,7 +465,7 @@ def _keys(access: Access) -> APIRouter:
         response_model=wire.KeyCreated,
         status_code=201,
         responses=_INVALID,
-        openapi_extra=needs(SELF),
+        openapi_extra=needs(PERSON, "keys.write"),
     )
     async def create(request: Request, sent: Annotated[wire.NewKey, Body()]) -> Response:
         """Make an API key, bounded by a role and by scopes; it is told this once.
@@ -485,7 +489,7 @@ def _keys(access: Access) -> APIRouter:
         operation_id="key_revoke",
         status_code=204,
         responses={**_MISSING, **_INVALID},
-        openapi_extra=needs(SELF),
+        openapi_extra=needs(PERSON, "keys.write"),
     )
     async def revoke(request: Request, id: Id) -> None:  # noqa: A002
         """Revoke an API key of one's own; another person's needs `keys.write`."""
