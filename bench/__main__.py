@@ -1,4 +1,4 @@
-"""`python -m bench`: the report against GoAccess, detection, live ingest, queries, rest; or one alone."""
+"""`python -m bench`: the report against GoAccess, detection, live ingest, queries, access, rest; or one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench import idle, ingest, report
+from bench import access, idle, ingest, report
 
 _MULTIPLES = {"k": 1_000, "M": 1_000_000}
 _LINES = "1M,10M"
@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         right = ingest.run() and right
     if asked.what in ("all", "queries"):
         right = _queries(asked.rows) and right
+    if asked.what in ("all", "access"):
+        right = access.run() and right
     if asked.what in ("all", "idle"):
         right = idle.run() and right
     return 0 if right else 1
@@ -39,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="?",
         default="all",
-        choices=["all", "report", "detection", "ingest", "queries", "idle", "generate"],
+        choices=["all", "report", "detection", "ingest", "queries", "access", "idle", "generate"],
     )
     parser.add_argument("--lines", default=_LINES, help=f"sizes of the logs (default {_LINES})")
     parser.add_argument(

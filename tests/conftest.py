@@ -1,15 +1,18 @@
-"""What every test stands on: English, no settings from outside, the same hypothesis runs everywhere."""
+"""What every test stands on: English, no settings and secrets from outside, the same hypothesis runs."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from dozor.kernel import masking
 from dozor.kernel.i18n import set_default_language
 
 ROOT = Path(__file__).parent.parent
@@ -29,13 +32,19 @@ hypothesis.settings.load_profile("dozor")
 def _known_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("DOZOR_")]:
         monkeypatch.delenv(name)
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("LOG_LEVEL", "LC_ALL", "LC_MESSAGES", "LANGUAGE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")
     set_default_language("en")
+    monkeypatch.setattr(masking, "_hidden", set())
+    monkeypatch.setattr(masking, "_hidden_pattern", None)
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     set_default_language("en")
     root.handlers[:], root.level = before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,15 @@ import httpx
 
 DOZOR = Path(sys.executable).with_name("dozor")
 PATIENCE = 60.0
+OWNER = "anna"
+PASSWORD = "correct horse battery staple"
+
+_QUICK = {
+    "DOZOR_TRAFFIC__WORKERS": "1",
+    "DOZOR_ACCESS__BCRYPT_ROUNDS": "4",
+    "DOZOR_LIMITS__ENABLED": "false",  # a test that looks again and again would meet them
+}
+_STATE = {"DATABASE_URL", "SECRET_KEY", "DOZOR_CONFIG"}
 
 Value = TypeVar("Value")
 
@@ -26,10 +36,14 @@ class Running:
 
     Args:
         process: The process, its output read by this object alone.
+        folder: Its data folder; empty when nobody named one.
+        key: An API key that `http` asks with; empty to ask as nobody.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: str = "", key: str = "") -> None:
         self.process = process
+        self.folder = folder
+        self.key = key
         self.said: list[str] = []
         self.complained: list[str] = []
         self._readers = [
@@ -39,10 +53,28 @@ class Running:
         for reader in self._readers:
             reader.start()
         self.base = until(self._address, f"an address: {self}")
-        self.http = httpx.Client(base_url=self.base, timeout=30, headers={"Accept-Language": "en"})
+        signed = {"Authorization": f"Bearer {key}"} if key else {}
+        self.http = httpx.Client(
+            base_url=self.base, timeout=30, headers={"Accept-Language": "en", **signed}, trust_env=False
+        )
 
     def __str__(self) -> str:
         return "\n".join([*self.said, *self.complained])
+
+    def client(self, **headers: str) -> httpx.Client:
+        """A client without the key; the caller closes it."""
+        return httpx.Client(
+            base_url=self.base, timeout=30, headers={"Accept-Language": "en", **headers}, trust_env=False
+        )
+
+    @contextmanager
+    def visitor(self, username: str = OWNER, password: str = PASSWORD) -> Iterator[httpx.Client]:
+        """A client that is signed in to the console by its cookie."""
+        with self.client() as client:
+            typed = {"username": username, "password": password}
+            answer = client.post("/api/v1/auth/login", params={"console": True}, json=typed)
+            assert answer.status_code == 200, answer.text
+            yield client
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON of an answer that must be a success."""
@@ -96,20 +128,53 @@ class Running:
             into.append(line.rstrip("\n"))  # noqa: PERF401 - others read the list while it grows
 
 
+def make_key(folder: object, *words: str, **environ: str) -> str:
+    """A new API key for the Dozor of a data folder, whether it runs or not; of an admin unless told."""
+    role = () if "--role" in words else ("--role", "admin")
+    return str(json.loads(access("key", "create", *role, *words, "--json", folder=folder, **environ))["key"])
+
+
+def make_owner(folder: object, username: str = OWNER, password: str = PASSWORD, **environ: str) -> None:
+    """Make the owner of the Dozor of a data folder, whether it runs or not."""
+    access("setup", "--username", username, "--password-stdin", folder=folder, typed=password, **environ)
+
+
+def access(*words: str, folder: object, typed: str = "", **environ: str) -> str:
+    """What `dozor access` says, which must be a success."""
+    done = subprocess.run(
+        [DOZOR, "access", *words, "--data-dir", str(folder)],
+        env={**os.environ, "DOZOR_ACCESS__BCRYPT_ROUNDS": "4", **environ},
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    return done.stdout
+
+
 @contextmanager
 def running(*words: object, **environ: str) -> Iterator[Running]:
-    """Run `dozor up` on a free port; it is killed at the end if it still runs."""
+    """Run `dozor up` on a free port, its limits lifted; it is killed at the end if it still runs.
+
+    `http` asks with an admin's API key, made by the command line in the folder that `--data-dir` names.
+    """
+    texts = [str(word) for word in words]
+    folder = texts[texts.index("--data-dir") + 1] if "--data-dir" in texts else ""
+    known = {name: value for name, value in environ.items() if name in _STATE}
+    key = make_key(folder, **known) if folder else ""
     command: Sequence[str] = [str(DOZOR), *_global(words), "up", "--port", "0", *_own(words)]
     with subprocess.Popen(
         command,
-        env={**os.environ, "DOZOR_TRAFFIC__WORKERS": "1", **environ},
+        env={**os.environ, **_QUICK, **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            up = Running(process)
+            up = Running(process, folder, key)
             with up.http:
                 yield up
         finally:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -15,17 +13,18 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from fastapi import APIRouter, Response
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from dozor.features.traffic.model import TopList
 from dozor.features.traffic.ports import Watch
 from dozor.kernel.errors import UnavailableError
 from dozor.kernel.i18n import _, use_language
-from tests.acceptance.running import DOZOR, Running, running, until
+from dozor.wire.access import Me
+from tests.acceptance.running import DOZOR, Running, make_owner, running, until
+from tests.acceptance.visiting import Visit, needs_chromium
 from tests.contract.traffic.served import FakeQueries, serve
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PATIENCE = 20_000  # ms
 EVIL = "evil.example"
 
 PAGES = {
@@ -47,10 +46,7 @@ HOSTILE_TARGETS = (
     f"/?q=<svg/onload=window.pwned=1>&u=http://{EVIL}/",
 )
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
-    pytest.mark.timeout(180),
-]
+pytestmark = needs_chromium
 
 
 def hostile_lines(now: datetime) -> tuple[str, str]:
@@ -92,31 +88,19 @@ def dozor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         with (logs / name).open("a") as log:
             log.write(text)
     folder = tmp_path_factory.mktemp("state")
+    make_owner(folder)
     with running(
         "--data-dir", folder, "--log", logs / "access.log", "--log", logs / "error.log", "--format", "main"
     ) as up:
         up.ready()
         up.stored(len((logs / "access.log").read_bytes().splitlines()))
-        until(lambda: "serviceWorker" in up.http.get("/").text or "root" in up.http.get("/").text, "a page")
+        with up.visitor() as visitor:
+            until(lambda: 'id="root"' in visitor.get("/").text, "a page")
         yield up
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # Chromium refuses to sandbox itself when it runs as root, as it does in containers.
-    args = ["--no-sandbox"] if os.geteuid() == 0 else []
-    # Names lead nowhere. Playwright's own routes would switch the browser's cache off.
-    args.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=args)
-        yield chromium
-        chromium.close()
-    expect.set_options(timeout=5_000)
-
-
-class Visit:
-    """A browser of one person, kept from everything beyond loopback, with all that it complained about."""
+class TrafficVisit(Visit):
+    """A visit to the pages of traffic, over a range that stands still."""
 
     def __init__(
         self,
@@ -125,23 +109,8 @@ class Visit:
         language: str = "en",
         scheme: Literal["light", "dark"] = "light",
     ) -> None:
-        self.dozor = dozor
-        self.base = f"{dozor.base if isinstance(dozor, Running) else dozor}/"
-        self.context = browser.new_context(
-            color_scheme=scheme,
-            locale={"en": "en-GB", "ru": "ru-RU"}[language],
-            timezone_id="Europe/Moscow",
-            viewport={"width": 1440, "height": 900},
-            reduced_motion="reduce",
-        )
-        self.context.set_default_timeout(PATIENCE)
-        self.foreign: list[str] = []
-        self.complaints: list[str] = []
-        self.page: Page = self.context.new_page()
-        self.page.on("request", lambda request: self._look(request.url))
-        self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        # A range that stands still, so that the API can be asked for the same.
+        super().__init__(browser, dozor, language, scheme)
+        # So that the API can be asked for the same.
         now = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
         self.since, self.until = (
             f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (now - timedelta(hours=26), now)
@@ -164,39 +133,17 @@ class Visit:
         assert isinstance(self.dozor, Running)
         return self.dozor.get(f"/api/v1/traffic/{what}", since=self.since, until=self.until, **parameters)
 
-    def parameters(self) -> dict[str, list[str]]:
-        """What the address of the page says."""
-        return parse_qs(urlsplit(self.page.url).query)
-
-    def _look(self, url: str) -> None:
-        if not url.startswith((self.base, "data:", "blob:")):
-            self.foreign.append(url)
-
-    def _note(self, kind: str, text: str) -> None:
-        # Streamlit looks for its server below the page's own path first.
-        if kind == "error" and "404 (Not Found)" not in text:
-            self.complaints.append(text)
-
 
 def parse_pairs(query: str) -> list[tuple[str, str]]:
     return [(name, values[0]) for name, values in parse_qs(query).items()]
 
 
 @pytest.fixture
-def visits() -> Iterator[list[Visit]]:
-    """Visits of a test; none of them may have asked for anything foreign, nor complained."""
-    opened: list[Visit] = []
-    yield opened
-    for visit in opened:
-        visit.context.close()
-    assert [url for visit in opened for url in visit.foreign] == []
-    assert [text for visit in opened for text in visit.complaints] == []
-
-
-@pytest.fixture
-def visit(visits: list[Visit], browser: Browser, dozor: Running) -> Visit:
-    visits.append(Visit(browser, dozor))
-    return visits[-1]
+def visit(visits: list[Visit], browser: Browser, dozor: Running) -> TrafficVisit:
+    visit = TrafficVisit(browser, dozor)
+    visits.append(visit)
+    visit.signed_in()
+    return visit
 
 
 def number(text: str) -> int:
@@ -233,8 +180,9 @@ def lines_told(page: Page) -> int:
 def test_every_page_opens_and_takes_hostile_lines_for_text(
     visits: list[Visit], browser: Browser, dozor: Running, language: str, scheme: Literal["light", "dark"]
 ) -> None:
-    visit = Visit(browser, dozor, language, scheme)
+    visit = TrafficVisit(browser, dozor, language, scheme)
     visits.append(visit)
+    visit.signed_in()
     for path, (title, _sign) in PAGES.items():
         page = visit.open(path)
         with use_language(language):
@@ -250,7 +198,7 @@ def test_every_page_opens_and_takes_hostile_lines_for_text(
     expect(visit.open("errors").get_by_text("</script>").first).to_be_visible()
 
 
-def test_numbers_are_those_of_the_api(visit: Visit) -> None:
+def test_numbers_are_those_of_the_api(visit: TrafficVisit) -> None:
     page = visit.open("")
     summary = visit.asked("summary")
     by_class = {
@@ -282,14 +230,14 @@ def test_numbers_are_those_of_the_api(visit: Visit) -> None:
     ]
 
 
-def test_an_unknown_page_leads_to_the_overview(visit: Visit) -> None:
+def test_an_unknown_page_leads_to_the_overview(visit: TrafficVisit) -> None:
     visit.page.goto(f"{visit.base}nosuchpage")
     visit.arrived("")
     assert visit.page.url == visit.base
     expect(visit.page.get_by_text("Page not found")).to_have_count(0)
 
 
-def test_a_range_and_a_filter_are_chosen_and_stay_in_the_address(visit: Visit) -> None:
+def test_a_range_and_a_filter_are_chosen_and_stay_in_the_address(visit: TrafficVisit) -> None:
     page = visit.open("")
     before = kpis(page)["Requests"]
     page.get_by_role("radio", name="1\u00a0h").click()
@@ -314,7 +262,7 @@ def test_a_range_and_a_filter_are_chosen_and_stay_in_the_address(visit: Visit) -
     assert visit.parameters() == {"range": ["1h"]}
 
 
-def test_dragging_on_the_time_line_chooses_a_range(visit: Visit) -> None:
+def test_dragging_on_the_time_line_chooses_a_range(visit: TrafficVisit) -> None:
     page = visit.open("")
     marks = page.locator(".st-key-card-overview-line svg.marks")
     box = marks.bounding_box()
@@ -331,7 +279,7 @@ def test_dragging_on_the_time_line_chooses_a_range(visit: Visit) -> None:
     expect(page.locator(".dz-kpi b").first).to_have_text(f"{wanted:,}")
 
 
-def test_marks_lead_to_the_lines_behind_them(visit: Visit) -> None:
+def test_marks_lead_to_the_lines_behind_them(visit: TrafficVisit) -> None:
     page = visit.open("")
     attacks = kpis(page)["Attacks"]
     page.locator(".dz-kpi", has_text="Attacks").click()
@@ -359,7 +307,7 @@ def test_marks_lead_to_the_lines_behind_them(visit: Visit) -> None:
     )
 
 
-def test_a_country_is_chosen_on_the_map(visit: Visit) -> None:
+def test_a_country_is_chosen_on_the_map(visit: TrafficVisit) -> None:
     page = visit.open("geography")
     marks = page.locator(".st-key-card-map-requests svg.marks")
     box = marks.bounding_box()
@@ -371,7 +319,7 @@ def test_a_country_is_chosen_on_the_map(visit: Visit) -> None:
     expect(card(page, "Countries").locator(".num")).to_have_text([f"{told['requests']:,}"])
 
 
-def test_a_line_is_shown_in_every_detail_and_its_fields_become_filters(visit: Visit) -> None:
+def test_a_line_is_shown_in_every_detail_and_its_fields_become_filters(visit: TrafficVisit) -> None:
     page = visit.open("lines", where=f"path = {HOSTILE_TARGETS[0]}")
     (line, *_rest) = visit.asked("lines", where=f"path = {HOSTILE_TARGETS[0]}")["items"]
     box = page.locator("[data-testid=stDataFrame]").bounding_box()
@@ -390,7 +338,7 @@ def test_a_line_is_shown_in_every_detail_and_its_fields_become_filters(visit: Vi
     assert visit.parameters()["where"][1] == "client != 203.0.113.66"
 
 
-def test_a_finding_tells_its_line_its_decoded_value_and_the_rule(visit: Visit) -> None:
+def test_a_finding_tells_its_line_its_decoded_value_and_the_rule(visit: TrafficVisit) -> None:
     finding = visit.asked("findings", limit=1)["items"][0]
     page = visit.open("anomalies", finding=finding["fingerprint"])
     detail = page.locator(".st-key-card-finding")
@@ -403,7 +351,7 @@ def test_a_finding_tells_its_line_its_decoded_value_and_the_rule(visit: Visit) -
     assert lines_told(page) == finding["requests"]
 
 
-def test_language_and_theme_are_switched_by_hand_and_remembered(visit: Visit) -> None:
+def test_language_and_theme_are_switched_by_hand_and_remembered(visit: TrafficVisit) -> None:
     page = visit.open("geography")
     page.locator(".st-key-account button").first.click()
     page.get_by_role("link", name="Русский").click()
@@ -419,7 +367,7 @@ def test_language_and_theme_are_switched_by_hand_and_remembered(visit: Visit) ->
     assert page.locator("html").get_attribute("lang") == "ru"
 
 
-def test_what_cannot_be_filtered_by_is_told_in_words(visit: Visit) -> None:
+def test_what_cannot_be_filtered_by_is_told_in_words(visit: TrafficVisit) -> None:
     page = visit.page
     page.goto(f"{visit.base}?where=colour+%3D+red")
     expect(page.get_by_text("There is no field 'colour' to filter on.")).to_be_visible()
@@ -433,12 +381,26 @@ def queries() -> FakeQueries:
     return FakeQueries()
 
 
+def somebody() -> APIRouter:
+    """Who looks at that console: somebody who may see traffic."""
+    router = APIRouter()
+    told = Me(
+        id="p_1", username="anna", kind="person", role="viewer", permissions=("traffic.read",), csrf_token="-"
+    )
+
+    @router.get("/auth/me")
+    async def me() -> Response:
+        return Response(told.model_dump_json(), media_type="application/json")
+
+    return router
+
+
 @pytest.fixture(scope="module")
 def console(queries: FakeQueries) -> Iterator[str]:
     """The address of a console in a process of its own, over those answers."""
     program = Path(__file__).with_name("console_process.py")
     with (
-        serve(queries) as api,
+        serve(queries, more=(somebody(),)) as api,
         subprocess.Popen([sys.executable, program, api], stdout=subprocess.PIPE, text=True) as process,
     ):
         assert process.stdout

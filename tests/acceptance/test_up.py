@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dozor.infra.server import listener
-from tests.acceptance.running import DOZOR, Running, refused, running, until
+from tests.acceptance.running import DOZOR, Running, make_owner, refused, running, until
 from tests.contract.traffic.stores import clickhouse_server
 
 _ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
@@ -67,6 +67,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def up(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Iterator[Running]:
     """A process that follows the demo's logs, shared by the tests that only look at it."""
     folder = tmp_path_factory.mktemp("up")
+    make_owner(folder)
     with running("--data-dir", folder, "--log", demo / "access.log", "--log", demo / "error.log") as process:
         process.ready()
         until(lambda: process.count() == len((demo / "access.log").read_bytes().splitlines()), str(process))
@@ -116,12 +117,13 @@ def test_figures_tell_of_lines_lag_answers_and_the_process(up: Running) -> None:
 
 
 def test_the_console_is_served_on_the_same_port_compressed_and_for_long(up: Running) -> None:
-    until(lambda: up.http.get("/").status_code == 200, "the console")
-    page = up.http.get("/")
-    assert "<title>Dozor</title>" in page.text
-    script = re.search(r'src="\./(static/js/[^"]+\.js)"', page.text)
-    assert script is not None
-    answer = up.http.get("/" + script[1])
+    with up.visitor() as visitor:
+        until(lambda: visitor.get("/").status_code == 200, "the console")
+        page = visitor.get("/")
+        assert "<title>Dozor</title>" in page.text
+        script = re.search(r'src="\./(static/js/[^"]+\.js)"', page.text)
+        assert script is not None
+        answer = visitor.get("/" + script[1])
     assert answer.headers["content-encoding"] == "gzip"
     assert "immutable" in answer.headers["cache-control"]
 
@@ -136,10 +138,13 @@ def test_pages_of_other_sites_are_refused(up: Running) -> None:
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         "Origin": "http://evil.example",
     }
-    assert up.http.get("/_stcore/stream", headers=handshake).status_code == 403
-    own = up.http.stream("GET", "/_stcore/stream", headers={**handshake, "Origin": up.base})
-    with own as answer:
-        assert answer.status_code == 101
+    with up.visitor() as visitor:
+        assert visitor.get("/_stcore/stream", headers=handshake).status_code == 403
+        own = {**handshake, "Origin": up.base}
+        assert up.http.get("/_stcore/stream", headers=own).status_code == 403  # a key opens no page
+        until(lambda: visitor.get("/").status_code == 200, "the console")
+        with visitor.stream("GET", "/_stcore/stream", headers=own) as answer:
+            assert answer.status_code == 101
 
 
 def test_our_own_requests_are_not_logged(up: Running) -> None:
@@ -167,7 +172,7 @@ def test_the_data_folder_in_use_names_the_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "environ", "code", "told"),
     [
-        ([], {"HOST": "0.0.0.0"}, 2, "HOST is 0.0.0.0, but Dozor serves on 127.0.0.1 alone"),
+        ([], {"HOST": "0.0.0.0"}, 2, "HOST is 0.0.0.0, but no name is known by which"),
         (["--format", "nope"], {}, 2, "nope"),
         (["--log", "/tmp"], {}, 2, "'/tmp' is a folder. Name the files in it, such as --log '/tmp/*.log'."),
         (["--log", "a.log", "--log", "a.log"], {}, 2, "The log a.log is named twice."),

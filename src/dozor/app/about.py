@@ -46,10 +46,11 @@ def describe(loaded: Loaded[ModelT]) -> Iterator[dict[str, object]]:
     values = loaded.settings.model_dump(mode="json")
     for setting in leaves(type(loaded.settings)):
         origin = loaded.origins.get(setting.place)
+        referred = loaded.referred.get(setting.place)
         yield {
             "name": setting.key,
             "variable": setting.variable,
-            "value": MASK if setting.is_secret else _value(values, setting),
+            "value": referred or _masked(_value(values, setting), secret=setting.is_secret),
             "source": origin[1] if origin else DEFAULT,
             "help": _(setting.help),
         }
@@ -61,6 +62,11 @@ def _value(tree: dict[str, object], setting: Setting) -> object:
         value = value[step] if isinstance(value, dict) else None
     # An address may hold a password.
     return mask(value) if isinstance(value, str) else value
+
+
+def _masked(value: object, *, secret: bool) -> object:
+    # That a secret is not set is no secret, and whoever looks for the cause of something needs to see it.
+    return MASK if secret and value not in (None, [], {}) else value
 
 
 def _shown(value: object) -> str:

@@ -7,14 +7,19 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
-from pydantic import UUID4
 
+from dozor.app.door import EXPORTS, PageTokens
+from dozor.app.settings import Settings
+from dozor.features.access import api as access_api
+from dozor.features.access.service import Access
 from dozor.features.traffic.api import build_router as traffic_router
 from dozor.features.traffic.model import SourceStatus
 from dozor.features.traffic.ports import TrafficQueries
+from dozor.infra.admission import needs
 from dozor.infra.problems import NotFoundError
 from dozor.infra.queries import Query, QueryPool
 from dozor.kernel.i18n import _
+from dozor.wire.base import RandomId
 from dozor.wire.problem import Problem
 from dozor.wire.queries import QueryStatus
 
@@ -23,7 +28,7 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "The id is not a random UUID (version 4)."},
 }
 
-Id = Annotated[UUID4, Path(description="The `query_id` that the query was sent with.")]
+Id = Annotated[RandomId, Path(description="The `query_id` that the query was sent with.")]
 
 
 def api_routers(
@@ -39,11 +44,18 @@ def api_routers(
     return (traffic_router(queries, sources, pool=pool), queries_router(pool))
 
 
+def access_routers(settings: Settings, access: Access, pages: PageTokens) -> Sequence[APIRouter]:
+    """Routers of people, keys and the audit trail."""
+    return access_api.build_routers(access, pages, EXPORTS, refresh_seconds=settings.access.refresh_token_s)
+
+
 def queries_router(pool: QueryPool) -> APIRouter:
     """`/queries/{id}`: how far a long query is, and its end."""
     router = APIRouter(prefix="/queries", tags=["queries"], responses=_FAILURES)
 
-    @router.get("/{id}", operation_id="query_status", response_model=QueryStatus)
+    @router.get(
+        "/{id}", operation_id="query_status", response_model=QueryStatus, openapi_extra=needs("traffic.read")
+    )
     async def status(id: Id) -> Response:  # noqa: A002 - the parameter's name
         """How far a query is; kept for five minutes after its end."""
         query = _found(pool, id)
@@ -52,7 +64,7 @@ def queries_router(pool: QueryPool) -> APIRouter:
             told.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"}
         )
 
-    @router.delete("/{id}", operation_id="query_cancel", status_code=204)
+    @router.delete("/{id}", operation_id="query_cancel", status_code=204, openapi_extra=needs("traffic.read"))
     async def cancel(id: Id) -> None:  # noqa: A002
         """Call a query off; one that ended stays as it is."""
         _found(pool, id).cancel()

@@ -35,6 +35,11 @@ COMMANDS = {
     "report": ("dozor.app.commands:report", N_("Show what stands in access logs, attacks included.")),
     "detect": ("dozor.app.commands:detect", N_("Judge each line of an access log by itself.")),
     "demo": ("dozor.app.commands:demo", N_("Make up logs to try Dozor with.")),
+    "access": ("dozor.app.access:access", N_("Look after people, keys and the audit trail.")),
+    "db": ("dozor.app.db:db", N_("Look after the database of people, keys and the audit trail.")),
+    "login": ("dozor.app.login:login", N_("Sign in to a server, for the commands that ask one.")),
+    "logout": ("dozor.app.login:logout", N_("End the login to a server.")),
+    "whoami": ("dozor.app.login:whoami", N_("Show who you are to a server, and what you may do.")),
     "settings": ("dozor.app.about:settings", N_("Show every setting, its value and its source.")),
     "version": ("dozor.app.about:version", N_("Show the versions of Dozor and its libraries.")),
 }

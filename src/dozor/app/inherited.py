@@ -15,6 +15,9 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "METRICS_ENABLED": N_("figures are always served at /metrics"),
     "METRICS_PORT": N_("figures are served at /metrics on PORT"),
     "HEALTH_CHECK_INTERVAL": N_("/health and /ready answer at each call"),
+    "JWT_EXPIRE_HOURS": N_("an access token lives JWT_ACCESS_TOKEN_EXPIRES seconds, an hour at the most"),
+    "JWT_SECRET_KEY": N_("tokens are signed with a key made of SECRET_KEY"),
+    "CACHE_DEFAULT_TIMEOUT": N_("what is kept there has a life of its own"),
 }
 
 _MARKS = ("WORKER_CONNECTIONS", "METRICS_PORT", "HEALTH_CHECK_INTERVAL")

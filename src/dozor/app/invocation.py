@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,6 +34,8 @@ class Invocation:
     log_format: LogFormat | None = None
     config: Path | None = None
     verbose: int = 0
+    fetched: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What Vault and AWS gave: a call that reads settings again, as SIGHUP does, does not ask them again."""
 
     @cached_property
     def loaded(self) -> Loaded[Settings]:
@@ -59,7 +61,7 @@ class Invocation:
         """
         from dozor.app.settings import Settings, load
 
-        return load(Settings, os.environ, config=self.config).overridden(
+        return load(Settings, os.environ, config=self.config, fetched=self.fetched).overridden(
             {
                 "lang": self.lang,
                 "log_level": self.log_level or _VERBOSE.get(self.verbose, "debug"),

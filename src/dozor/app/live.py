@@ -1,6 +1,7 @@
 """The running process: which services there are, in which order, and what is said when they start.
 
-http > store > ingest > demo > console > announcer; they end in reverse order.
+http > access > store > ingest > demo > console > announcer; they end in reverse order. The state database is
+opened before them and closed after them, since nobody is let in without it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,29 @@ import glob
 import hashlib
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import click
 
 from dozor import __version__
-from dozor.app.api import api_routers
+from dozor.app.access import build_access
+from dozor.app.api import access_routers, api_routers
+from dozor.app.db import open_keyring, open_state
+from dozor.app.door import (
+    FindingLog,
+    PageTokens,
+    StateCheck,
+    build_counters,
+    build_rules,
+    first_link,
+    host_names,
+)
 from dozor.app.ingest import STDIN, Ingest, behind, build_sources, figures, is_address, pace_of, reasons
 from dozor.app.inherited import without_effect
 from dozor.app.logs import Reload, start_logging
@@ -28,20 +41,24 @@ from dozor.app.server import Parts, create_app, late_console
 from dozor.app.services import Announcer, ConsoleService, Gate, Readiness, StoreService
 from dozor.app.settings import ENV_FILE, Settings, env_file
 from dozor.app.up import default_data_dir
+from dozor.console.door import Door
+from dozor.features.access.service import Access, Housekeeping
 from dozor.features.threats.core.rules import load_rules
 from dozor.features.traffic.adapters.checkpoint_sqlite import SqliteCheckpoints
 from dozor.features.traffic.core.formats import find_format
 from dozor.features.traffic.model import RuleFacts
 from dozor.features.traffic.ports import LiveSource, RecordStore, TrafficQueries
 from dozor.infra.clickhouse import place_of
+from dozor.infra.database import Database
 from dozor.infra.folder import owned_folder
+from dozor.infra.limits import Counters, Failures
 from dozor.infra.memory import Housekeeper
 from dozor.infra.metrics import Metrics
 from dozor.infra.queries import QueryPool
 from dozor.infra.server import Server, bind
 from dozor.infra.supervisor import Ending, Supervisor, signals
 from dozor.kernel.i18n import _, current_language, ngettext
-from dozor.kernel.masking import mask
+from dozor.kernel.masking import hide, mask
 
 if TYPE_CHECKING:
     from dozor.features.traffic.adapters.demo_feed import DemoFeed
@@ -75,14 +92,59 @@ async def run(settings: Settings, read: Callable[[], Settings], *, demo: bool) -
         listening = bind(settings.host, settings.port)
         stack.callback(listening.close)
         stack.enter_context(owned_folder(folder))
-        services = compose(settings, folder, sources, listening)
-        if feed is not None:
-            services.supervisor.add(feed)
-        introduce(settings, services.port, folder, [source.name for source in sources], demo=demo)
-        for note in (*notes, *without_effect({**env_file(ENV_FILE), **os.environ})):
-            say(note)
-        with signals(services.supervisor, reload=Reload(settings, read, say)):
-            return await services.supervisor.run()
+        async with await opened(settings, folder) as state:
+            services = compose(settings, folder, sources, listening, state)
+            if feed is not None:
+                services.supervisor.add(feed)
+            introduce(settings, services.port, folder, [source.name for source in sources], demo=demo)
+            link = await first_link(state.access, address(settings.host, services.port))
+            if link:
+                hide(link.partition("#")[2])
+                tell_of_set_up(link)
+            for note in (*notes, *without_effect({**env_file(ENV_FILE), **os.environ})):
+                say(note)
+            with signals(services.supervisor, reload=Reload(settings, read, say)):
+                return await services.supervisor.run()
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of people: the services of access upon an open database."""
+
+    database: Database
+    calls: Counters
+    logins: Counters
+    access: Access
+    pages: PageTokens
+    findings: FindingLog
+
+    async def __aenter__(self) -> Self:
+        """The state itself."""
+        return self
+
+    async def __aexit__(self, *_failure: object) -> None:
+        """Close the database and what counts."""
+        await self.calls.close()
+        await self.logins.close()
+        await self.database.close()
+
+
+async def opened(settings: Settings, folder: Path) -> State:
+    """Open the state in the shape that this version needs.
+
+    Raises:
+        DozorError: The database does not answer, cannot be brought up to date, or a key is of no use.
+    """
+    database = await open_state(settings, folder)
+    try:
+        keys, findings = open_keyring(settings, folder), FindingLog()
+        calls, logins = build_counters(settings, "calls"), build_counters(settings, "logins")
+        limiter = Failures(settings.limits, logins)
+        access = build_access(settings, folder, database, keys, limiter=limiter, publisher=findings)
+    except BaseException:
+        await database.close()
+        raise
+    return State(database, calls, logins, access, PageTokens(keys), findings)
 
 
 @dataclass(frozen=True)
@@ -94,7 +156,11 @@ class Composed:
 
 
 def compose(
-    settings: Settings, folder: Path, sources: Sequence[LiveSource], listening: socket.socket
+    settings: Settings,
+    folder: Path,
+    sources: Sequence[LiveSource],
+    listening: socket.socket,
+    state: State,
 ) -> Composed:
     """Make every service but the demo, and let them know each other."""
     port = listening.getsockname()[1]
@@ -108,26 +174,49 @@ def compose(
         pace_of(settings.traffic),
     )
     # What the gate stands for changes, so it is looked up at each call.
-    readiness = Readiness(lambda: gate.check(), lambda: reasons(ingest.status()))  # noqa: PLW0108 - see above
+    readiness = Readiness(
+        lambda: gate.check(),  # noqa: PLW0108 - see above
+        lambda: reasons(ingest.status()),
+        StateCheck(state.access).reason,
+    )
     metrics = Metrics()
+    metrics.ask(state.findings.figures)
     metrics.ask(figures(ingest, lambda: supervisor.statuses))
     console = late_console()
+    door = Door(language=current_language())
+    secret = secrets.token_urlsafe(32)
+    hide(secret)
     pool = QueryPool()
     app = create_app(
         Parts(
             port=port,
+            rules=build_rules(
+                settings,
+                state.access,
+                state.pages,
+                calls=state.calls,
+                console_secret=secret,
+                is_door=door.serves,
+            ),
             reasons=readiness.reasons,
             statuses=lambda: supervisor.statuses,
             metrics=metrics,
-            routers=api_routers(cast("TrafficQueries", gate), ingest.status, pool),
+            routers=(
+                *access_routers(settings, state.access, state.pages),
+                *api_routers(cast("TrafficQueries", gate), ingest.status, pool),
+            ),
             console=console,
+            door=door,
+            host_names=host_names(settings),
+            cors_origins=settings.access.cors_origins,
         )
     )
     supervisor.add(Server(app, listening), essential=True)
+    supervisor.add(Housekeeping(state.access))
     store = StoreService(gate, lambda: open_store(settings, folder), before_close=pool.close)
     supervisor.add(store, essential=True)
     supervisor.add(ingest, essential=True)
-    supervisor.add(ConsoleService(console, lambda: build_console(address(settings.host, port))))
+    supervisor.add(ConsoleService(console, lambda: build_console(address(settings.host, port), secret)))
     supervisor.add(Housekeeper())
     supervisor.add(Announcer(readiness.reasons, lambda: behind(ingest.status()), say))
     return Composed(supervisor, port)
@@ -181,17 +270,23 @@ def data_folder(settings: Settings, *, demo: bool) -> Path:
 
 def address(host: str, port: int) -> str:
     """Where this machine reaches the process that serves on `host`."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://127.0.0.1:{port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(host, host)  # noqa: S104 - asked
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def build_console(api: str) -> Any:
-    """Load the console, with what its pages would load at the first visit."""
+def build_console(api: str, secret: str = "") -> Any:
+    """Load the console, with what its pages would load at the first visit.
+
+    Args:
+        api: Where the API is.
+        secret: What the console names itself by when it asks for a person.
+    """
     from importlib import import_module
 
     from dozor.console.serve import Console
 
     _log_as_others_do()
-    console = Console(api, language=current_language())
+    console = Console(api, language=current_language(), forward_secret=secret)
     for name in ("dozor.console.frame", "pandas"):
         import_module(name)
     return console
@@ -227,6 +322,7 @@ def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[str
     for title, lines in (
         (_("console"), [address(settings.host, port)]),
         (_("sources"), named or [_("none; name a log with --log, or look around with --demo")]),
+        (_("also as"), list(settings.door.host_names)),
         (_("data"), [str(folder)]),
         (_("events"), [mask(settings.traffic.clickhouse_url)] if settings.traffic.clickhouse_url else []),
         (_("kept for"), [ngettext("{count} day", "{count} days", days).format(count=days)]),
@@ -234,6 +330,14 @@ def introduce(settings: Settings, port: int, folder: Path, sources: Sequence[str
     ):
         for place, text in enumerate(lines):
             say(f"  {'' if place else title:<12}{text}")
+
+
+def tell_of_set_up(link: str) -> None:
+    """Say how the first person gets in."""
+    say("")
+    say(_("Nobody owns this Dozor yet. Open this link once, and make the first account:"))
+    say(f"  {link}")
+    say("")
 
 
 def _with_note(name: str) -> str:

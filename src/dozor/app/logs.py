@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from dozor.app.settings import Settings, leaves
 from dozor.infra import logfiles
-from dozor.infra.logging import configure
+from dozor.infra.logging import configure, log_uncaught
 from dozor.kernel.errors import DozorError
 from dozor.kernel.i18n import _, ngettext
 
@@ -30,6 +30,7 @@ def start_logging(settings: Settings) -> Sequence[str]:
     """
     # A full disk under a log file must not fill standard error with tracebacks.
     logging.raiseExceptions = False
+    log_uncaught()
     if settings.logging:
         return logfiles.apply(settings.logging)
     configure(settings.log_level, settings.log_format)

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from dozor.infra.server import Late
@@ -136,17 +136,25 @@ class Readiness:
     Args:
         check: Raises when the store takes no writes; called in a thread.
         sources: Reason by source, empty when it is followed.
+        state: Why the state database does not answer, empty when it does.
     """
 
-    def __init__(self, check: Callable[[], None], sources: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        check: Callable[[], None],
+        sources: Callable[[], Mapping[str, str]],
+        state: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
         self._check = check
         self._sources = sources
+        self._state = state
         self._known: tuple[float, str] = (-_CHECK_AGE, "")
         self._asking: asyncio.Task[str] | None = None
 
     async def reasons(self) -> dict[str, str]:
         """What is not ready: part to reason, an empty text for a part that is ready."""
-        return {"store": await self._store(), **self._sources()}
+        state = {"state": await self._state()} if self._state else {}
+        return {**state, "store": await self._store(), **self._sources()}
 
     async def _store(self) -> str:
         asked, reason = self._known

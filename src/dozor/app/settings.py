@@ -2,16 +2,21 @@
 
 What is said last wins: default, YAML file, `.env`, environment, command line. A setting's variable is its
 place in the tree, `DOZOR_TRAFFIC__WORKERS` for `traffic.workers`, unless the field names another.
+
+A text may refer to a secret that is kept elsewhere, `file:/run/db-password` (`infra.references`). `.env` must
+be closed to other users.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from dotenv import dotenv_values
@@ -19,12 +24,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretBytes,
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from dozor.features.access.settings import AccessSettings
 from dozor.features.threats.settings import ThreatsSettings
 from dozor.features.traffic.settings import TrafficSettings
+from dozor.infra.admission import DoorSettings, LimitsSettings
 from dozor.infra.logging import LogFormat
+from dozor.infra.references import References, is_reference
+from dozor.infra.settings import CacheSettings, DatabaseSettings
 from dozor.kernel.errors import SettingsError
 from dozor.kernel.i18n import N_, _
-from dozor.kernel.masking import MASK, mask
+from dozor.kernel.masking import MASK, hide, mask
 
 YAML_FILE = Path("dozor.yaml")
 ENV_FILE = Path(".env")
@@ -44,8 +53,12 @@ _ADVICE = {
     "less_than_equal": N_("use {le} or less"),
     "list_type": N_("use a list, in a variable a,b"),
     "literal_error": N_("use one of {expected}"),
+    "value_error": N_("use limits such as 100/minute; 1000/hour"),
+    "string_too_long": N_("use {max_length} characters or fewer"),
 }
 """The way out by Pydantic's kind of error; a kind that is missing here is told in Pydantic's words."""
+
+_OTHERS = 0o077
 
 Place = tuple[str, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -92,7 +105,7 @@ class Settings(BaseModel):
     )
     host: str = Field(
         "127.0.0.1",
-        description=N_("Address to serve on; only this machine's own until people and permissions exist."),
+        description=N_("Address to serve on; beyond this machine it needs door.host_names."),
         json_schema_extra={"variable": "HOST"},
     )
     port: int = Field(
@@ -113,6 +126,19 @@ class Settings(BaseModel):
     shutdown_grace_s: float = Field(
         20.0, ge=0, description=N_("Seconds that everything may take to finish when it is told to stop.")
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        description=N_(
+            "Secret of at least 32 characters from which all keys are made; "
+            "without it secret.key in the data folder, which is made at the first start."
+        ),
+        json_schema_extra={"variable": "SECRET_KEY"},
+    )
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
+    door: DoorSettings = Field(default_factory=DoorSettings)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
     traffic: TrafficSettings = Field(default_factory=TrafficSettings)
     threats: ThreatsSettings = Field(default_factory=ThreatsSettings)
 
@@ -149,6 +175,12 @@ class Setting:
         types = {self.field.annotation, *get_args(self.field.annotation)}
         return bool(types & {SecretStr, SecretBytes})
 
+    def of(self, tree: object) -> Any:
+        """Its value in a tree of settings or of mappings; None where there is none."""
+        for step in self.place:
+            tree = tree.get(step) if isinstance(tree, Mapping) else getattr(tree, step, None)
+        return tree
+
     @property
     def container(self) -> type | None:
         """`list` or `dict` when it holds several values, else None."""
@@ -162,6 +194,7 @@ class Given:
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[Place, tuple[str, str]] = field(default_factory=dict)
+    referred: dict[Place, str] = field(default_factory=dict)
 
     def put(self, place: Place, value: object, name: str, source: str) -> None:
         """Note one value; a later one for the same place wins."""
@@ -170,14 +203,58 @@ class Given:
             branch = branch.setdefault(step, {})
         branch[place[-1]] = value
         self.origins[place] = (name, source)
+        self.referred.pop(place, None)
+
+    def fetch(self, places: Iterable[Place], references: References) -> None:
+        """Put what values at `places` refer to in their place.
+
+        Raises:
+            SettingsError: Something cannot be had; names the setting and what it refers to.
+        """
+        for place in places:
+            branch = self.values
+            for step in place[:-1]:
+                branch = branch[step]
+            told = branch[place[-1]]
+            shown = [text for text in _texts(told) if is_reference(text)]
+            if shown:
+                branch[place[-1]] = self._fetched(told, place, references)
+                self.referred[place] = ", ".join(shown)
+
+    def _fetched(self, value: Any, place: Place, references: References) -> Any:
+        if isinstance(value, list):
+            return [self._fetched(item, place, references) for item in value]
+        if isinstance(value, dict):
+            return {name: self._fetched(item, place, references) for name, item in value.items()}
+        if not isinstance(value, str) or not is_reference(value):
+            return value
+        try:
+            return references.fetch(value)
+        except SettingsError as error:
+            name, source = self.origins[place]
+            raise SettingsError(
+                _("{name} ({source}) refers to {reference}: {reason}.").format(
+                    name=name, source=source_text(source), reference=mask(value), reason=error.message
+                ),
+                hint=error.hint,
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[ModelT]):
-    """Settings and where each came from; a place that is missing in `origins` holds its default."""
+    """Settings and where each came from.
+
+    Args:
+        settings: The tree.
+        origins: Name and source by place; a place that is missing holds its default.
+        referred: What the values of these places were fetched from.
+        references: Fetches what options refer to.
+    """
 
     settings: ModelT
     origins: Mapping[Place, tuple[str, str]]
+    referred: Mapping[Place, str] = field(default_factory=dict)
+    references: References = field(default_factory=lambda: References({}), repr=False)
 
     def overridden(
         self, options: Mapping[str, object], called: Mapping[str, str] | None = None
@@ -191,13 +268,17 @@ class Loaded(Generic[ModelT]):
         Raises:
             SettingsError: A value is of no use.
         """
-        given = Given(self.settings.model_dump(), dict(self.origins))
+        given = Given(self.settings.model_dump(), dict(self.origins), dict(self.referred))
+        places = []
         for key, value in options.items():
             if value is not None:
                 place = tuple(key.split("."))
                 name = (called or {}).get(key) or "--" + place[-1].replace("_", "-")
                 given.put(place, value, name, OPTION)
-        return Loaded(_validated(type(self.settings), given), given.origins)
+                places.append(place)
+        given.fetch(places, self.references)
+        settings = _validated(type(self.settings), given)
+        return Loaded(settings, given.origins, given.referred, self.references)
 
 
 def leaves(model: type[BaseModel], place: Place = ()) -> Iterator[Setting]:
@@ -211,7 +292,12 @@ def leaves(model: type[BaseModel], place: Place = ()) -> Iterator[Setting]:
 
 
 def load(
-    model: type[ModelT], environ: Mapping[str, str], *, config: Path | None = None, folder: Path = Path()
+    model: type[ModelT],
+    environ: Mapping[str, str],
+    *,
+    config: Path | None = None,
+    folder: Path = Path(),
+    fetched: MutableMapping[str, Any] | None = None,
 ) -> Loaded[ModelT]:
     """Read the settings tree `model`.
 
@@ -220,25 +306,52 @@ def load(
         environ: The environment.
         config: YAML file; when None, `DOZOR_CONFIG` names it, else `dozor.yaml` is read if it exists.
         folder: Where `.env` and `dozor.yaml` are looked for.
+        fetched: Secrets that Vault and AWS gave before: they are not asked again.
 
     Raises:
-        SettingsError: A file cannot be read, a key is unknown, or values are of no use; names them all.
+        SettingsError: A file cannot be read, `.env` is open to others, a key is unknown, a secret cannot be
+            fetched, or values are of no use; names them all.
     """
     known = list(leaves(model))
     given = Given()
+    from_file = env_file(folder / ENV_FILE, known)
     _take_yaml(given, model, _yaml_path(environ, config, folder))
-    _take_variables(given, known, env_file(folder / ENV_FILE), str(ENV_FILE))
+    _take_variables(given, known, from_file, str(ENV_FILE))
     _take_variables(given, known, environ, ENVIRONMENT)
-    return Loaded(_validated(model, given), given.origins)
+    references = References({**from_file, **environ}, fetched=fetched)
+    given.fetch(list(given.origins), references)
+    return Loaded(_validated(model, given), given.origins, given.referred, references)
 
 
 def _validated(model: type[ModelT], given: Given) -> ModelT:
     try:
-        return model.model_validate(given.values)
+        settings = model.model_validate(given.values)
     except ValidationError as error:
-        secret = {setting.place for setting in leaves(model) if setting.is_secret}
+        secret = {setting.place for setting in leaves(model) if setting.is_secret} | given.referred.keys()
         faults = [_fault(detail, given, secret) for detail in error.errors(include_url=False)]
         raise SettingsError("; ".join(dict.fromkeys(faults)) + ".") from error
+    for setting in leaves(model):
+        if setting.is_secret:
+            _hide(setting.of(settings))
+    return settings
+
+
+def _hide(value: object) -> None:
+    """Let no log and no message show these secrets, whatever stands around them."""
+    for secret in value if isinstance(value, list) else [value]:
+        text = secret.get_secret_value() if isinstance(secret, SecretStr) else ""
+        # Of an address the password alone is secret.
+        password = urlsplit(text).password if "://" in text else text
+        for form in {password or "", unquote(password or "")}:
+            hide(form)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def source_text(source: str) -> str:
@@ -305,15 +418,20 @@ def _unknown(key: str, name: str, names: list[str], source: str) -> SettingsErro
     return SettingsError(_("{key} in {source} is no setting.").format(key=key, source=source), hint=hint)
 
 
-def env_file(path: Path) -> Mapping[str, str]:
-    """What an `.env` file sets; nothing when it is not there.
+def env_file(path: Path, known: Iterable[Setting] | None = None) -> Mapping[str, str]:
+    """What an `.env` file sets; nothing when it is not there, or is another program's and open to others.
+
+    Args:
+        path: The file.
+        known: The settings; one that sets any of them must be closed to other users.
 
     Raises:
-        SettingsError: It cannot be read.
+        SettingsError: It cannot be read, or is open to other users.
     """
     if not path.is_file():
         return {}
     try:
+        mode = path.stat().st_mode & 0o777
         found = dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
@@ -322,7 +440,17 @@ def env_file(path: Path) -> Mapping[str, str]:
             ),
             hint=_("Save it as UTF-8 and let this user read it, or start elsewhere."),
         ) from error
-    return {name: value for name, value in found.items() if value is not None}
+    values = {name: value for name, value in found.items() if value is not None}
+    if mode & _OTHERS:
+        if any(setting.variable in values for setting in known or leaves(Settings)):
+            raise SettingsError(
+                _("Settings file '{path}' is open to other users (mode {mode}), so it is not read.").format(
+                    path=path, mode=f"{mode:03o}"
+                ),
+                hint=_("Close it by: {command}").format(command=f"chmod 600 {shlex.quote(str(path))}"),
+            )
+        return {}
+    return values
 
 
 def _take_variables(given: Given, known: list[Setting], values: Mapping[str, str], source: str) -> None:

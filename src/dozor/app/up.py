@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 # Arrow must not be imported before `prefer_small` has run, so this module imports little.
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ABORTED = 130
 
 _LAST_WAIT = 3.0  # seconds for threads to end once all services have
@@ -59,8 +58,8 @@ def build_up() -> click.Command:
         "up",
         short_help=_("Follow logs, keep them, and show them in a console."),
         help=_(
-            "Follow logs, keep every request once, and serve the console, the API and figures on one port of "
-            "this machine, until Ctrl-C or SIGTERM. What is under way then is finished first; a second "
+            "Follow logs, keep every request once, and serve the console, the API and figures on one port, "
+            "until Ctrl-C or SIGTERM. What is under way then is finished first; a second "
             "signal ends at once. SIGHUP opens log files anew and takes over a changed log level."
         ),
         epilog="\b\n" + _("Example: dozor up --log '/var/log/nginx/*.log'"),
@@ -124,7 +123,7 @@ def build_up() -> click.Command:
             return invocation.read().overridden(options, called).settings
 
         settings = invocation.loaded.overridden(options, called).settings
-        _check_host(settings.host)
+        _check_host(settings)
         code = _serve(settings, read, demo=demo)
         if code:
             raise click.exceptions.Exit(code)
@@ -132,11 +131,14 @@ def build_up() -> click.Command:
     return up
 
 
-def _check_host(host: str) -> None:
-    if host not in LOOPBACK:
+def _check_host(settings: Settings) -> None:
+    """Serve to other machines only under names that were said, since browsers can be led here by others."""
+    if settings.host in {"0.0.0.0", "::"} and not settings.door.host_names:  # noqa: S104 - looked at
         raise UsageError(
-            _("HOST is {host}, but Dozor serves on 127.0.0.1 alone: nobody signs in yet.").format(host=host),
-            hint=_("Leave HOST out, and reach it from afar by: ssh -L 5000:127.0.0.1:5000 SERVER."),
+            _("HOST is {host}, but no name is known by which other machines may ask for Dozor.").format(
+                host=settings.host
+            ),
+            hint=_("Name them in ALLOWED_HOSTS, such as dozor.example.com; or leave HOST out."),
         )
 
 

@@ -2,7 +2,7 @@
 
     from dozor.client import Client, Scope
 
-    with Client("http://127.0.0.1:5000") as dozor:
+    with Client("http://127.0.0.1:5000", token="dz_…") as dozor:
         summary = dozor.traffic.summary(Scope(since="24h", country="DE"))
         print(summary.requests, summary.top_paths[0].value)
 
@@ -10,16 +10,33 @@ What methods return and take are the models of `dozor.wire`, named here too, so 
 import. Failures are the exceptions of `dozor.client.errors`.
 """
 
-from dozor.client.client import Client
+from dozor.client.client import Calls, Client
 from dozor.client.errors import (
     ApiError,
     BadRequest,
     Cancelled,
+    Conflict,
     Forbidden,
     NotFound,
     ServerError,
+    TooManyRequests,
+    TotpRequired,
     Unauthorized,
     Unavailable,
+)
+from dozor.client.tokens import InMemoryTokens, KeptTokens, TokenFile, TokenKeeper
+from dozor.wire.access import (
+    AuditPage,
+    AuditProof,
+    AuditRecord,
+    Key,
+    KeyCreated,
+    Me,
+    Permission,
+    Person,
+    Role,
+    Session,
+    TotpEnrolment,
 )
 from dozor.wire.problem import ParameterProblem, Problem
 from dozor.wire.queries import QueryStatus
@@ -61,12 +78,17 @@ __all__ = [
     "ApiError",
     "AttackRow",
     "Attacker",
+    "AuditPage",
+    "AuditProof",
+    "AuditRecord",
     "BadRequest",
     "Bucket",
+    "Calls",
     "Cancelled",
     "Change",
     "Changes",
     "Client",
+    "Conflict",
     "CountedRow",
     "Coverage",
     "ErrorGroup",
@@ -79,26 +101,40 @@ __all__ = [
     "Findings",
     "Forbidden",
     "Geography",
+    "InMemoryTokens",
+    "KeptTokens",
+    "Key",
+    "KeyCreated",
     "Line",
     "Lines",
+    "Me",
     "NotFound",
     "ParameterProblem",
+    "Permission",
+    "Person",
     "Previous",
     "Problem",
     "QueryStatus",
     "Reject",
     "Rejects",
+    "Role",
     "Scope",
     "Series",
     "ServerError",
+    "Session",
     "Source",
     "SourceStatus",
     "Sources",
     "Span",
     "Summary",
     "Timeline",
+    "TokenFile",
+    "TokenKeeper",
+    "TooManyRequests",
     "TopList",
     "TopRow",
+    "TotpEnrolment",
+    "TotpRequired",
     "Unauthorized",
     "Unavailable",
 ]

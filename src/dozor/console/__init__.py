@@ -1,5 +1,6 @@
 """The web console: Streamlit pages over the REST API, served by the same application and port.
 
+    door/           the pages in front of it: sign in, set up, sign out
     serve.py        the ASGI application: Streamlit behind a strict policy, its page in the reader's language
     script/main.py  what Streamlit runs for every visit: frame, then page
     frame.py        navigation, filter bar, live chip, account
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["build_app"]
 
 
-def build_app(api_url: str, *, language: str = "en") -> Console:
+def build_app(api_url: str, *, language: str = "en", forward_secret: str = "") -> Console:
     """The console as an ASGI application, to be mounted last, since it answers every path.
 
     Streamlit holds its set-up and its script once per process: build one.
@@ -32,8 +33,9 @@ def build_app(api_url: str, *, language: str = "en") -> Console:
     Args:
         api_url: Address of the REST API, without `/api`: the own port over loopback.
         language: What to speak to a browser that asks for no language of ours.
+        forward_secret: Proves to the API that a call comes from this console, which then says for whom.
     """
     # Streamlit costs 90 MB and half a second; who asks for the command's help shall not pay.
     from dozor.console.serve import Console  # noqa: PLC0415
 
-    return Console(api_url, language=language)
+    return Console(api_url, language=language, forward_secret=forward_secret)

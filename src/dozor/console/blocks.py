@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from dozor.client import Client, CountedRow, Timeline, TopList
+from dozor.client import Calls, CountedRow, Timeline, TopList
 from dozor.client import Scope as ApiScope
 from dozor.console import charts, parts, words
 from dozor.console.actions import add_filters, choose_stretch, go_to
@@ -73,7 +73,7 @@ def totals_questions(view: View) -> dict[str, Question]:
     }
 
 
-def _totals_before(client: Client, scope: Scope) -> Totals:
+def _totals_before(client: Calls, scope: Scope) -> Totals:
     def ask(before: ApiScope) -> Totals:
         return Totals.of(
             client.traffic.top("status", before, limit=_ALL_STATUSES),
@@ -331,7 +331,7 @@ def grid(*cards_html: str) -> None:
     st.html(f'<div class="dz dz-grid">{"".join(cards_html)}</div>')
 
 
-def top_before(client: Client, dimension: Any, scope: Scope) -> dict[str, int]:
+def top_before(client: Calls, dimension: Any, scope: Scope) -> dict[str, int]:
     """Requests by value in the stretch of the same length before."""
 
     def ask(before: ApiScope) -> dict[str, int]:

@@ -14,14 +14,14 @@ from uuid import UUID
 
 import streamlit as st
 
-from dozor.client import ApiError, BadRequest, Cancelled, Client
+from dozor.client import ApiError, BadRequest, Calls, Cancelled, Forbidden, Unauthorized
 from dozor.client.queries import new_id
 from dozor.console import parts, words
-from dozor.console.settings import settings
+from dozor.console.account import client
 from dozor.console.view import View
 from dozor.kernel.i18n import _, format_percent
 
-Question = Callable[[Client, UUID], Any]
+Question = Callable[[Calls, UUID], Any]
 
 _UNNOTICED = 0.3  # s that a page may take without a word
 _PATIENCE = 3.0  # s after which to tell how far it is and offer to stop
@@ -68,12 +68,6 @@ class Answers:
                 yield
         else:
             yield
-
-
-@st.cache_resource(show_spinner=False)
-def client() -> Client:
-    """The one client of the process: its connections are kept, a new one costs 20 ms a call."""
-    return Client(settings.api_url)
 
 
 @st.cache_resource(show_spinner=False)
@@ -156,7 +150,9 @@ class Asked:
         except Cancelled as error:
             place.html(parts.note(error.message, hint=error.hint))
             return None
-        except BadRequest as error:
+        except Unauthorized:
+            st.rerun()  # the frame says that the session has ended
+        except (BadRequest, Forbidden) as error:
             place.html(parts.note(error.message, hint=error.hint, tone="bad"))
             return None
         except ApiError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,36 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-from dozor.client import ApiError, Sources
-from dozor.console import parts, words
+from dozor.client import ApiError, Sources, Unauthorized
+from dozor.console import account, parts, words
+from dozor.console.account import can, client, me
 from dozor.console.actions import GOTO, RELOAD, choose_stretch
-from dozor.console.data import BLANK, call_off, client
-from dozor.console.pages import anomalies, dynamics, errors, geography, lines, overview, top
+from dozor.console.data import BLANK, call_off
+from dozor.console.pages import (
+    anomalies,
+    audit,
+    dynamics,
+    errors,
+    geography,
+    keys,
+    lines,
+    overview,
+    people,
+    profile,
+    sessions,
+    top,
+)
 from dozor.console.scope import RANGES, condition, merge, read_scope
 from dozor.console.settings import LANGUAGE_COOKIE, settings
 from dozor.console.theme import theme
 from dozor.console.view import View
-from dozor.kernel.i18n import LANGUAGES, _, current_language, format_duration, ngettext, use_language
+from dozor.kernel.i18n import LANGUAGES, N_, _, current_language, format_duration, ngettext, use_language
 
 REFRESH = 5
 """Seconds between two looks at a page whose range ends now."""
 
 _LATE = timedelta(seconds=30)
+_LONGEST_NAME = 24
 _STATIC = Path(__file__).parent / "static"
 _OPERATORS = ("=", "!=", "~", ">=", "<=", ">", "<")
 _FIELDS = (
@@ -43,71 +59,120 @@ _FILTER_EXAMPLES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page of the console.
+
+    Args:
+        draw: Shows it.
+        title: Its title, in English.
+        icon: Name of its Material symbol.
+        section: Where it stands in the menu: `traffic`, `people`, or nowhere.
+        permission: What one must be allowed to see it; empty for everybody.
+        bar: What stands above it: `traffic` (range and filters), `range`, or the title alone.
+    """
+
+    draw: Callable[[View], None]
+    title: str
+    icon: str
+    section: str
+    permission: str
+    bar: str
+
+
+_ENTRIES = {
+    "": Entry(overview.draw, N_("Overview"), "visibility", "", "traffic.read", "traffic"),
+    "dynamics": Entry(dynamics.draw, N_("Dynamics"), "show_chart", "traffic", "traffic.read", "traffic"),
+    "geography": Entry(geography.draw, N_("Geography"), "public", "traffic", "traffic.read", "traffic"),
+    "top": Entry(top.draw, N_("Top lists and statuses"), "leaderboard", "traffic", "traffic.read", "traffic"),
+    "anomalies": Entry(anomalies.draw, N_("Anomalies"), "crisis_alert", "traffic", "traffic.read", "traffic"),
+    "errors": Entry(errors.draw, N_("Server errors"), "dns", "traffic", "traffic.read", "traffic"),
+    "lines": Entry(lines.draw, N_("Lines"), "notes", "traffic", "traffic.read", "traffic"),
+    "people": Entry(people.draw, N_("People and roles"), "group", "people", "people.read", "title"),
+    "sessions": Entry(sessions.draw, N_("Sessions"), "devices", "people", "sessions.read", "title"),
+    "keys": Entry(keys.draw, N_("API keys"), "key", "people", "keys.read", "title"),
+    "audit": Entry(audit.draw, N_("Audit trail"), "history", "people", "audit.read", "range"),
+    "profile": Entry(profile.draw, N_("Profile"), "account_circle", "", "", "title"),
+}
+"""All pages by their paths, in the order of the menu."""
+
+
 def run() -> None:
     """Show the frame, then the page that the URL names."""
     st.session_state["dz_language"] = language = _language()
     use_language(language)
     st.set_page_config(page_title="Dozor", page_icon=str(_STATIC / "mark.svg"), layout="wide")
     st.logo(str(_STATIC / "logo.svg"), icon_image=str(_STATIC / "logo.svg"), size="large")
-    pages = _pages()
-    page = st.navigation(
-        {
-            "": [pages[""]],
-            _("Traffic"): [one for name, one in pages.items() if name],
-        },
-        position="top",
-    )
-    _keep_in_url()
+    if kind := st.context.theme.type:
+        # Popovers and dialogs stand outside of the element that Streamlit gives the theme to.
+        st.html(f"<style>:root{{color-scheme:{kind}}}</style>")
+    known = account.find_me()
+    pages = _pages(signed_in=known is not None)
+    sections: dict[str, list[Any]] = {
+        "": [pages[""]],
+        _("Traffic"): [pages[name] for name, entry in _ENTRIES.items() if entry.section == "traffic"],
+        _("People"): [pages[name] for name, entry in _ENTRIES.items() if entry.section == "people"],
+    }
+    sections[""].append(pages["profile"])
+    page = st.navigation(sections, position="top" if known is not None else "hidden")
+    entry = _ENTRIES[page.url_path]
+    bar = entry.bar if known is not None and _may_see(entry) else "title"
+    _keep_in_url(filters=bar == "traffic")
+    if known is None:
+        account.show_signed_out(view().scope.href(page.url_path))
+        return
     _account(page.url_path)
-    _bar(page.title)
+    _bar(page.title, bar)
     if (goto := st.session_state.pop(GOTO, None)) is not None:
         # Without parameters Streamlit refuses to leave an address that widgets are bound to.
         st.switch_page(pages[goto], query_params={})
     page.run()
 
 
-def _pages() -> dict[str, Any]:
-    return {
-        "": st.Page(
-            _shown("", overview.draw), title=_("Overview"), icon=":material/visibility:", default=True
-        ),
-        "dynamics": st.Page(
-            _shown("dynamics", dynamics.draw),
-            title=_("Dynamics"),
-            icon=":material/show_chart:",
-            url_path="dynamics",
-        ),
-        "geography": st.Page(
-            _shown("geography", geography.draw),
-            title=_("Geography"),
-            icon=":material/public:",
-            url_path="geography",
-        ),
-        "top": st.Page(
-            _shown("top", top.draw),
-            title=_("Top lists and statuses"),
-            icon=":material/leaderboard:",
-            url_path="top",
-        ),
-        "anomalies": st.Page(
-            _shown("anomalies", anomalies.draw),
-            title=_("Anomalies"),
-            icon=":material/crisis_alert:",
-            url_path="anomalies",
-        ),
-        "errors": st.Page(
-            _shown("errors", errors.draw), title=_("Server errors"), icon=":material/dns:", url_path="errors"
-        ),
-        "lines": st.Page(
-            _shown("lines", lines.draw), title=_("Lines"), icon=":material/notes:", url_path="lines"
-        ),
-    }
+def _pages(*, signed_in: bool) -> dict[str, Any]:
+    """All pages; those that the person may not see are in no menu, and say so when their address is typed."""
+    pages = {}
+    for name, entry in _ENTRIES.items():
+        allowed = signed_in and _may_see(entry)
+        shown = allowed and (bool(entry.section) or not name)
+        pages[name] = st.Page(
+            _shown(name, entry) if allowed else _refused(name, entry),
+            title=_(entry.title),
+            icon=f":material/{entry.icon}:",
+            url_path=name or None,
+            default=not name,
+            visibility="visible" if shown else "hidden",
+        )
+    return pages
 
 
-def _shown(name: str, draw: Callable[[View], None]) -> Callable[[], None]:
-    """A page that is drawn again every few seconds while its range ends now, without the frame."""
+def _may_see(entry: Entry) -> bool:
+    return not entry.permission or can(entry.permission)
+
+
+def _refused(name: str, entry: Entry) -> Callable[[], None]:
+    def page() -> None:
+        account.show_forbidden(entry.permission)
+
+    page.__name__ = f"refused_{name}"
+    return page
+
+
+def _shown(name: str, entry: Entry) -> Callable[[], None]:
+    """A page that is drawn again every few seconds while its range ends now, without the frame.
+
+    A page without a range is drawn once for each thing that a person does.
+    """
 
     def page() -> None:
+        if entry.bar == "title":
+            try:
+                entry.draw(view())
+            except Unauthorized:
+                st.rerun()  # the frame says that the session has ended
+            except ApiError as error:
+                st.html(parts.note(error.message, hint=error.hint, tone="bad"))
+            return
         live = view().scope.moving and not st.session_state.get("dz_paused")
         st.button(_("Cancel"), icon=":material/close:", key="dz_call_off", on_click=call_off)
         busy = st.empty()
@@ -120,7 +185,7 @@ def _shown(name: str, draw: Callable[[View], None]) -> Callable[[], None]:
         if st.session_state.pop(RELOAD, False) or GOTO in st.session_state:
             st.rerun()
         st.session_state[BLANK] = st.session_state.get("dz_drawn") != name
-        draw(view())
+        entry.draw(view())
         st.session_state["dz_drawn"] = name
 
     return page
@@ -148,17 +213,40 @@ def _zone() -> tzinfo:
         return UTC
 
 
-def _keep_in_url() -> None:
-    """Inputs that nobody sees bind what the URL holds, in words of no language."""
+def _keep_in_url(*, filters: bool) -> None:
+    """Inputs that nobody sees bind what the URL holds, in words of no language.
+
+    Args:
+        filters: Whether the page has filters, which are seen then; else they are kept here.
+    """
     with st.container(key="hidden"):
         for name in ("range", "from", "to"):
             st.text_input(name, key=name, bind="query-params", label_visibility="collapsed")
+        if not filters:
+            _filters()
 
 
-def _bar(title: str) -> None:
+def _filters() -> None:
+    st.multiselect(
+        _("Filters"),
+        _FILTER_EXAMPLES,
+        key="where",
+        bind="query-params",
+        accept_new_options=True,
+        select_all=False,
+        placeholder=_("Filters, such as status >= 500"),
+        label_visibility="collapsed",
+        wrap=True,
+    )
+
+
+def _bar(title: str, bar: str) -> None:
     scope = view().scope
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
         st.html(f'<div class="dz"><h1>{parts.text(title)}</h1></div>', width="content")
+        if bar == "title":
+            st.fragment(_watch_session, run_every=REFRESH, key="session")()
+            return
         st.session_state["dz_range"] = None if scope.custom else scope.preset
         st.segmented_control(
             _("Range"),
@@ -171,19 +259,10 @@ def _bar(title: str) -> None:
         _own_range()
         zone = view().local(view().now).tzname() or "UTC"
         st.html(parts.caption(zone, _("Times are in {zone}.").format(zone=str(_zone()))), width="content")
-        st.multiselect(
-            _("Filters"),
-            _FILTER_EXAMPLES,
-            key="where",
-            bind="query-params",
-            accept_new_options=True,
-            select_all=False,
-            placeholder=_("Filters, such as status >= 500"),
-            label_visibility="collapsed",
-            wrap=True,
-        )
-        _new_filter()
-        _live()
+        if bar == "traffic":
+            _filters()
+            _new_filter()
+        _live(sources=bar == "traffic")
 
 
 def _choose_preset() -> None:
@@ -252,11 +331,15 @@ def _add_typed_filter() -> None:
     )
 
 
-def _live() -> None:
+def _live(*, sources: bool) -> None:
     moving = view().scope.moving
     paused = bool(st.session_state.get("dz_paused"))
     with st.container(horizontal=True, vertical_alignment="center", width="content", wrap=False, key="live"):
-        st.fragment(_chip, run_every=REFRESH if moving and not paused else None, key="chip")()
+        st.fragment(
+            _chip if sources else _plain_chip,
+            run_every=REFRESH if moving and not paused else None,
+            key="chip",
+        )()
         if moving:
             st.button(
                 _("Resume") if paused else _("Pause"),
@@ -276,6 +359,27 @@ def _chip() -> None:
     st.html(_chip_html(view()), width="content")
 
 
+def _watch_session() -> None:
+    """On a page that does not refresh itself: a session that was ended must not leave it standing."""
+    use_language(st.session_state["dz_language"])
+    try:
+        client().access.me()
+    except Unauthorized:
+        st.rerun()  # the frame says that the session has ended
+    except ApiError:
+        return  # it is told at the next click
+
+
+def _plain_chip() -> None:
+    use_language(st.session_state["dz_language"])
+    if not view().scope.moving:
+        st.html(parts.chip(_("fixed range"), ""), width="content")
+    elif st.session_state.get("dz_paused"):
+        st.html(parts.chip(_("paused"), ""), width="content")
+    else:
+        st.html(parts.chip(_("live, {count} s").format(count=REFRESH), "live"), width="content")
+
+
 def _chip_html(look: View) -> str:
     if not look.scope.moving:
         return parts.chip(_("fixed range"), "")
@@ -284,6 +388,8 @@ def _chip_html(look: View) -> str:
     try:
         sources = client().traffic.sources()
         last = client().traffic.coverage().last
+    except Unauthorized:
+        st.rerun()  # the frame says that the session has ended
     except ApiError as error:
         return parts.chip(_("no answer"), "down", str(error))
     return _source_chip(look, sources, last)
@@ -311,14 +417,14 @@ def _source_chip(look: View, sources: Sources, last: datetime | None) -> str:
 
 
 def _account(page: str) -> None:
-    """Language and theme: both are kept in the browser and need the page to be loaded anew."""
-    scope = view().scope
-    here = scope.href(page)
+    """Who is signed in, profile, sign-out; language and theme, which need the page to be loaded anew."""
+    here = view().scope.href(page)
 
     def choice(label: str, *, chosen: bool, **wish: str) -> str:
         href = "preferences?" + urlencode({**wish, "next": here})
         return parts.link(href, label, style="dz-btn primary" if chosen else "dz-btn")
 
+    who = me()
     names = {"en": "English", "ru": "Русский"}
     themes = {"Light": _("Light"), "Dark": _("Dark"), "System": _("As the system")}
     languages_html = " ".join(
@@ -327,12 +433,25 @@ def _account(page: str) -> None:
     themes_html = " ".join(choice(label, chosen=False, theme=name) for name, label in themes.items())
     zone = _("Times are in {zone}.").format(zone=str(_zone()))
     theme_name, language_name = _("Theme"), _("Language")
+    ways = " ".join(
+        (
+            parts.link("profile", _("Profile"), style="dz-btn"),
+            parts.link("logout", _("Sign out"), style="dz-btn"),
+        )
+    )
+    shown = who.display_name or who.username
     with (
         st.container(key="account"),
-        st.popover(current_language().upper(), icon=":material/account_circle:", type="tertiary"),
+        st.popover(
+            parts.markdown(words.shorten(shown, _LONGEST_NAME)),
+            icon=":material/account_circle:",
+            type="tertiary",
+        ),
     ):
         st.html(
-            f'<div class="dz">{_section_html(language_name, languages_html)}'
+            f'<div class="dz"><b>{parts.text(shown)}</b>'
+            f'<div class="cap">{parts.text(words.role_of(who.username, who.role))}</div><p>{ways}</p>'
+            f"{_section_html(language_name, languages_html)}"
             f"{_section_html(theme_name, themes_html)}{_section_html(zone, '')}</div>"
         )
 

@@ -5,6 +5,7 @@ Functions return HTML for `st.html`. Arguments named `html` hold HTML made here,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +15,7 @@ from dozor.kernel.i18n import _
 
 _NO_SPARK = 3  # fewer steps make no line
 
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!<>|~:$&])")
 _SEVERITY_SIGNS = {"critical": "◆", "high": "▲", "medium": "●", "low": "○", "info": "○"}
 
 
@@ -72,6 +74,11 @@ class Bar:
 def text(value: str) -> str:
     """A text of a log or of ours, safe inside of an element and of a quoted attribute."""
     return escape(words.printable(value), quote=True)
+
+
+def markdown(value: str) -> str:
+    """A text for what Streamlit reads as Markdown, such as a toast or a button: no sign of it formats."""
+    return _MARKDOWN.sub(r"\\\1", words.printable(value))
 
 
 def link(href: str, label: str, *, style: str = "", hint: str = "") -> str:
@@ -178,6 +185,11 @@ def note(title: str, body: str = "", *, hint: str = "", tone: str = "", actions_
 def chip(label: str, kind: str, hint: str = "") -> str:
     """A state in a word, with its colour."""
     return f'<span class="dz"><span class="dz-chip {kind}" title="{text(hint)}">{text(label)}</span></span>'
+
+
+def tag(label: str, tone: str = "") -> str:
+    """A word in a small frame, inside of other HTML."""
+    return f'<span class="dz-tag {tone}">{text(label)}</span>'
 
 
 def severity(level: str) -> str:

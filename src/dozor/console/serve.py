@@ -16,7 +16,6 @@ import mimetypes
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +24,7 @@ from streamlit import config
 from streamlit.file_util import get_static_dir
 
 from dozor.console.failure import show_failure
-from dozor.console.settings import LANGUAGE_COOKIE, settings
+from dozor.console.settings import PAGES, header, settings, wanted_language
 from dozor.console.theme import streamlit_options, style_tokens
 from dozor.kernel.i18n import LANGUAGES
 
@@ -42,8 +41,6 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Headers = list[tuple[bytes, bytes]]
 
 HERE = Path(__file__).parent
-PAGES = ("", "dynamics", "geography", "top", "anomalies", "errors", "lines")
-"""Paths of the pages, the first being the overview."""
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _PRELOADED_FONT = re.compile(r"<link\s+rel=\"preload\"[^>]*SourceSans[^>]*/>")
@@ -65,10 +62,11 @@ class Console:
     Args:
         api_url: Address of the REST API, without `/api`.
         language: What to speak to a browser that asks for no language of ours.
+        forward_secret: Proves to the API that a call comes from this console, which then says for whom.
     """
 
-    def __init__(self, api_url: str, *, language: str = "en") -> None:
-        settings.api_url, settings.language = api_url, language
+    def __init__(self, api_url: str, *, language: str = "en", forward_secret: str = "") -> None:
+        settings.api_url, settings.language, settings.forward_secret = api_url, language, forward_secret
         self._streamlit = st.App(HERE / "script" / "main.py", on_script_error=show_failure)
         # As flags, they also win over a config.toml that lies in the working directory.
         config.get_config_options(force_reparse=True, options_from_flags=streamlit_options())
@@ -96,7 +94,7 @@ class Console:
         path = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
         if scope["method"] in {"GET", "HEAD"}:
             if path in PAGES:
-                language = _language(scope, settings.language)
+                language = wanted_language(scope, settings.language)
                 await _answer(scope, send, self._pages[language], _html(language))
                 return
             if path == "preferences":
@@ -106,7 +104,7 @@ class Console:
                 await _answer(scope, send, *found)
                 return
             # Streamlit would show its own page, in English and without our style.
-            if "/" not in path and _header(scope, b"sec-fetch-mode") == b"navigate":
+            if "/" not in path and header(scope, b"sec-fetch-mode") == b"navigate":
                 await _lead_home(scope, send)
                 return
         await self._streamlit(scope, receive, send)
@@ -199,8 +197,11 @@ class _CompressedFiles:
             return None
         if path not in self._known:
             root = self._roots[prefix].resolve()
-            file = (root / path.removeprefix(prefix)).resolve()
-            if not file.is_relative_to(root) or not file.is_file():
+            try:
+                file = (root / path.removeprefix(prefix)).resolve()
+                if not file.is_relative_to(root) or not file.is_file():
+                    return None
+            except (OSError, ValueError):  # a name that no file can have: a zero byte in it, or too long
                 return None
             self._known[path] = _packed(path, file.read_bytes())
         plain, packed = self._known[path]
@@ -208,7 +209,7 @@ class _CompressedFiles:
         headers: _Headers = [(b"content-type", kind.encode("ascii")), (b"vary", b"accept-encoding")]
         # Streamlit's names carry a hash of what is in them, ours do not.
         headers.append((b"cache-control", _FOREVER if prefix == "static/" else b"max-age=3600"))
-        if packed is not None and b"gzip" in _header(scope, b"accept-encoding"):
+        if packed is not None and b"gzip" in header(scope, b"accept-encoding"):
             return packed, [*headers, (b"content-encoding", b"gzip")]
         return plain, headers
 
@@ -238,19 +239,3 @@ def _html(language: str) -> _Headers:
         (b"cache-control", b"no-cache"),
         (b"vary", b"cookie, accept-language"),
     ]
-
-
-def _language(scope: _Scope, otherwise: str) -> str:
-    """The language that was chosen here before, else the first of the browser's that we speak."""
-    try:
-        cookies = SimpleCookie(_header(scope, b"cookie").decode("latin-1"))
-    except CookieError:
-        cookies = SimpleCookie()
-    wishes = [cookies[LANGUAGE_COOKIE].value] if LANGUAGE_COOKIE in cookies else []
-    wishes += _header(scope, b"accept-language").decode("latin-1").split(",")
-    codes = (wish.strip()[:2].lower() for wish in wishes)
-    return next((code for code in codes if code in LANGUAGES), otherwise)
-
-
-def _header(scope: _Scope, name: bytes) -> bytes:
-    return next((value for key, value in scope["headers"] if key == name), b"")

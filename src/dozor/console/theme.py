@@ -138,6 +138,16 @@ def _font_faces() -> list[dict[str, str]]:
     ]
 
 
+def font_faces_css() -> str:
+    """The fonts for a page of ours, their files beside its style sheet."""
+    return "".join(
+        f"@font-face{{font-family:'{face['family']}';font-style:normal;font-display:swap;"
+        f"src:url({face['url'].rpartition('/')[2]}) format('woff2');"
+        f"font-weight:{face['weight']};unicode-range:{face['unicodeRange']}}}\n"
+        for face in _font_faces()
+    )
+
+
 def _palette(colours: Theme) -> dict[str, Any]:
     palette: dict[str, Any] = {
         "primaryColor": colours.accent,

@@ -59,6 +59,11 @@ class View:
         """A moment as a list shows it."""
         return words.when(self.local(moment), self.local(self.now))
 
+    def until(self, moment: datetime) -> str:
+        """A moment to come: in how long up to a day, then its day."""
+        local, now = self.local(moment), self.local(self.now)
+        return words.ahead(local, now) or words.absolute(local, now).rpartition(" ")[0]
+
     def absolute(self, moment: datetime) -> str:
         """A moment to the second."""
         return words.absolute(self.local(moment), self.local(self.now))

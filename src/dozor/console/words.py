@@ -5,6 +5,7 @@ Texts of a log pass `printable` before anybody sees them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
@@ -28,9 +29,31 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 _SMALLEST_SHARE = 0.001
 _SMALLEST_CHANGE = 0.005
+_CLOCKS_DIFFER = 5.0  # s, of two machines and of the second that was cut off
 _COMPACT_FROM = 10_000_000
 _ENORMOUS_CHANGE = 10.0
 _NBSP = "\N{NO-BREAK SPACE}"
+
+_LONGEST_AGENT = 48
+
+# The first that fits: all of them say that they are the others, too.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("YaBrowser", "Yandex"),
+    ("Firefox", "Firefox"),
+    ("HeadlessChrome", "Chrome"),
+    ("Chrome", "Chrome"),
+    (r"Version/[\d.]+ .*Safari", "Safari"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iOS"),
+    ("iPad", "iOS"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
 
 _STATUS_NAMES = {str(status.value): status.phrase for status in HTTPStatus} | {
     # nginx has some of its own.
@@ -168,6 +191,109 @@ def audience_name(audience: str) -> str:
     return names[audience]
 
 
+def role_of(username: str, role: str) -> str:
+    """A person's name and role."""
+    return f"{username} · {role_name(role)}"
+
+
+def role_name(role: str) -> str:
+    """A role; those that come with Dozor in the reader's language, others by their own names."""
+    known = {"admin": _("admin"), "operator": _("operator"), "viewer": _("viewer")}
+    return known.get(role, printable(role) or "-")
+
+
+def agent_name(agent: str) -> str:
+    """A browser and its system in words, such as `Firefox 142, Linux`; of others the first words."""
+    browser = next(
+        (
+            f"{name} {found[1]}"
+            for sign, name in _BROWSERS
+            if (found := re.search(rf"{sign}/(\d+)", agent)) is not None
+        ),
+        "",
+    )
+    if not browser:
+        return shorten(printable(agent), _LONGEST_AGENT) or "-"
+    system = next((name for sign, name in _SYSTEMS if sign in agent), "")
+    return f"{browser}, {system}" if system else browser
+
+
+def session_kind(kind: str) -> str:
+    """What a session signs in."""
+    return {"console": _("browser"), "api": _("program")}.get(kind, kind)
+
+
+def event_name(event: str) -> str:
+    """A kind of audit record."""
+    names = {
+        "login_attempt": _("login"),
+        "logout": _("logout"),
+        "permission_denied": _("refused"),
+        "sensitive_operation": _("change"),
+        "ip_blocked": _("address blocked"),
+        "account_locked": _("account locked"),
+        "token_reuse": _("token used twice"),
+        "rate_limited": _("too many calls"),
+    }
+    return names.get(event, printable(event))
+
+
+def result_name(result: str) -> str:
+    """How an audited action ended."""
+    return {"ok": _("done"), "refused": _("refused"), "failed": _("failed")}.get(result, result)
+
+
+def action_name(action: str) -> str:
+    """What was done; an action without words of its own, such as method and path, as it is."""
+    names = {
+        "access.brute_force": _("guessing passwords"),
+        "access.rate_abuse": _("flooding"),
+        "access.token_reuse": _("a stolen token"),
+        "allow_list.clear": _("cleared the allow list"),
+        "allow_list.restore": _("restored the allow list"),
+        "auth.lock_out": _("shut out for a time"),
+        "auth.login": _("login"),
+        "auth.logout": _("logout"),
+        "auth.refresh": _("renewed tokens"),
+        "keys.create": _("made an API key"),
+        "keys.revoke": _("revoked an API key"),
+        "keys.rotate": _("renewed the secret key"),
+        "limits.abuse": _("flooded with calls"),
+        "people.create": _("added a person"),
+        "people.remove": _("removed a person"),
+        "people.unlock": _("unlocked a person"),
+        "people.update": _("changed a person"),
+        "profile.password": _("changed the own password"),
+        "profile.recovery_codes": _("made new recovery codes"),
+        "profile.totp.begin": _("began a second factor"),
+        "profile.totp.confirm": _("added a second factor"),
+        "profile.totp.remove": _("took the second factor away"),
+        "profile.update": _("changed the own profile"),
+        "roles.create": _("added a role"),
+        "roles.remove": _("removed a role"),
+        "roles.update": _("changed a role"),
+        "sessions.end": _("ended a session"),
+        "sessions.end_all": _("ended all sessions"),
+        "setup.link": _("made a set-up link"),
+        "setup.owner": _("made the owner"),
+    }
+    return names.get(action, printable(action))
+
+
+def place(address: str) -> str:
+    """Where something came from."""
+    return _("this machine") if address == "local" else shown(address)
+
+
+def actor_name(name: str, kind: str) -> str:
+    """Who did something."""
+    if kind == "local":
+        return _("command line")
+    if kind == "key":
+        return _("key {name}").format(name=shown(name))
+    return shown(name)
+
+
 def range_name(preset: str) -> str:
     """A range on its button, such as `24 h`."""
     units = {"h": _("h"), "d": _("d")}
@@ -227,11 +353,19 @@ def change(now: float, before: float) -> str:
 def ago(moment: datetime, now: datetime) -> str:
     """A moment relative to now up to a day, such as `7 min ago`; empty for one that is further away."""
     seconds = (now - moment).total_seconds()
-    if not 0 <= seconds < timedelta(days=1).total_seconds():
+    if not -_CLOCKS_DIFFER < seconds < timedelta(days=1).total_seconds():
         return ""
     if seconds < 1:
         return _("just now")
     return _("{time} ago").format(time=span(round(seconds)).split(" ")[0])
+
+
+def ahead(moment: datetime, now: datetime) -> str:
+    """A moment to come relative to now, up to a day, such as `in 7 h`; empty for others."""
+    seconds = (moment - now).total_seconds()
+    if not 0 <= seconds < timedelta(days=1).total_seconds():
+        return ""
+    return _("in {time}").format(time=span(round(seconds)).split(" ")[0])
 
 
 def span(seconds: float) -> str:

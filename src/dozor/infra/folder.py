@@ -41,6 +41,21 @@ def owned_folder(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def private_file(path: Path) -> int:
+    """Make a file for this user alone and open it for writing: its descriptor.
+
+    What root makes beside a service's files, by a command, belongs to the service, which must go on with it.
+
+    Raises:
+        OSError: It is there already, also as a link, or cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    return descriptor
+
+
 def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dozor.infra.logging import JsonFormatter, LogFormat, TextFormatter
+from dozor.infra.logging import JsonFormatter, LogFormat, TextFormatter, masked_record
 from dozor.kernel.errors import JobError, SettingsError
 from dozor.kernel.i18n import _
 from dozor.kernel.masking import mask, names_secret
@@ -34,11 +34,27 @@ class PatternFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as masked text."""
-        return mask(super().format(record))
+        return mask(super().format(masked_record(record)))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides logging's method
         """Return the first line; what others sent must not look like a line of ours."""
         return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+
+class Masked(logging.Formatter):
+    """Another program's formatter, whose lines are masked and whose records come masked to it.
+
+    Args:
+        inner: That formatter; None for the bare message.
+    """
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self._inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of the other formatter, masked."""
+        return mask(self._inner.format(masked_record(record)))
 
 
 def log_to_folder(folder: Path, log_format: LogFormat, *, max_bytes: int, backups: int) -> None:
@@ -97,6 +113,9 @@ def apply(section: Section) -> list[str]:
             ),
             hint=_("It has the form of Python's logging.config, version 1."),
         ) from error
+    for handler in _handlers():
+        if not isinstance(handler.formatter, JsonFormatter | TextFormatter | PatternFormatter | Masked):
+            handler.setFormatter(Masked(handler.formatter))
     return notes
 
 
@@ -138,8 +157,10 @@ def _formatter(name: str, given: dict[str, Any], notes: list[str]) -> dict[str, 
                 _("logging.formatters.{name} leaves out {fields}.").format(name=name, fields=", ".join(said))
             )
         return {"()": JsonFormatter}
+    if named and named != "logging.Formatter":
+        return given  # its lines are masked by `Masked`
     if "format" in given or named:
-        return {**given, "class": f"{__name__}.{PatternFormatter.__name__}"} if not named else given
+        return {**given, "class": f"{__name__}.{PatternFormatter.__name__}"}
     return {"()": TextFormatter}
 
 
@@ -196,6 +217,15 @@ def reopen() -> int:
 
 
 def _files() -> Iterator[logging.FileHandler]:
+    yield from (handler for handler in _handlers() if isinstance(handler, logging.FileHandler))
+
+
+def _handlers() -> Iterator[logging.Handler]:
+    """Every handler of every logger, and what stands behind one that hands records on."""
     known = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
     found = {id(handler): handler for logger in known for handler in logger.handlers}
-    yield from (handler for handler in found.values() if isinstance(handler, logging.FileHandler))
+    for handler in list(found.values()):
+        behind = getattr(handler, "target", None)
+        if isinstance(behind, logging.Handler):
+            found[id(behind)] = behind
+    yield from found.values()

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Literal, TextIO
 
 from dozor.kernel.masking import MASK, mask, mask_value, names_secret
 
 LogFormat = Literal["text", "json"]
+
+_log = logging.getLogger(__name__)
 
 # color_message is Uvicorn's: the message once more, with a terminal's control codes.
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -34,6 +38,18 @@ def configure(level: str, log_format: LogFormat, stream: TextIO | None = None) -
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def log_uncaught() -> None:
+    """Log what ends a thread or the process by surprise, since Python would write it without masking."""
+
+    def tell(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt | SystemExit):
+            return
+        _log.error("Nobody caught an error.", exc_info=(kind, error or kind(), trace))
+
+    sys.excepthook = tell
+    threading.excepthook = lambda told: tell(told.exc_type, told.exc_value, told.exc_traceback)
 
 
 class TextFormatter(logging.Formatter):
@@ -64,6 +80,15 @@ class JsonFormatter(logging.Formatter):
         if traceback:
             entry["exception"] = traceback
         return json.dumps(entry, ensure_ascii=False)
+
+
+def masked_record(record: logging.LogRecord) -> logging.LogRecord:
+    """A copy without secrets in message, fields and traceback, for a formatter that does not know of them."""
+    copy = logging.makeLogRecord({**vars(record), **_fields(record)})
+    copy.msg, copy.args = _message(record), None
+    copy.exc_text = _traceback(logging.Formatter(), record) or None
+    copy.exc_info = copy.stack_info = None
+    return copy
 
 
 def _time(record: logging.LogRecord) -> str:

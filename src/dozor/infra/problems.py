@@ -1,5 +1,6 @@
 """Failures over HTTP as RFC 9457 problem details, in the language that the caller asked for.
 
+    errors that say `problem`  the kind of that name, such as `forbidden`
     UsageError           400  bad-request, with the parameter if it is known (ParameterError)
     validation           422  invalid-parameter
     HTTPException        its own status
@@ -25,22 +26,23 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dozor.infra.openapi import document_of
 from dozor.infra.queries import BusyError, IdTakenError
 from dozor.kernel.errors import CancelledError, DozorError, UnavailableError, UsageError
 from dozor.kernel.i18n import LANGUAGES, N_, _, current_language, use_language
+from dozor.kernel.masking import MASK, mask, names_secret
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
 _VALUE_CHARS = 200
-_FIRST_ERROR = 400
+_SPEAKING = "dozor.speaking"  # in the scope: the language is set already
 _PATIENCE = 5
 """Seconds after which to try again when something is away."""
 
@@ -61,6 +63,17 @@ class Kind:
 
 BAD_REQUEST = Kind("bad-request", 400, N_("The question cannot be understood."))
 INVALID = Kind("invalid-parameter", 422, N_("A parameter cannot be used."))
+NOT_AUTHENTICATED = Kind("not-authenticated", 401, N_("Sign in first."))
+INVALID_TOKEN = Kind("invalid-token", 401, N_("The sign-in is not valid."))
+TOKEN_REUSED = Kind("token-reused", 401, N_("A refresh token came twice."))
+INVALID_CREDENTIALS = Kind("invalid-credentials", 401, N_("The sign-in failed."))
+TOTP_REQUIRED = Kind("totp-required", 401, N_("A second factor is needed."))
+FORBIDDEN = Kind("forbidden", 403, N_("This is not allowed."))
+CSRF = Kind("csrf", 403, N_("The call lacks its CSRF token."))
+TOO_LARGE = Kind("too-large", 413, N_("The body is too large."))
+CONFLICT = Kind("conflict", 409, N_("It contradicts what is there."))
+TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, N_("Too many attempts have failed."))
+TOO_MANY = Kind("too-many-requests", 429, N_("There are too many calls."))
 NOT_FOUND = Kind("not-found", 404, N_("There is no such thing."))
 NOT_ALLOWED = Kind("method-not-allowed", 405, N_("This address takes another method."))
 CANCELLED = Kind("query-cancelled", 409, N_("The query was called off."))
@@ -91,6 +104,15 @@ class NotFoundError(DozorError):
     """There is no such thing, or not any more."""
 
 
+_NAMED = {
+    kind.name: kind
+    for kind in (
+        NOT_AUTHENTICATED, INVALID_TOKEN, TOKEN_REUSED, INVALID_CREDENTIALS, TOTP_REQUIRED, FORBIDDEN, CSRF,
+        CONFLICT, TOO_MANY_ATTEMPTS, NOT_FOUND, INVALID, BAD_REQUEST,
+    )
+}  # fmt: skip
+"""Kinds that an error may name by its attribute `problem`."""
+
 _KINDS: Sequence[tuple[type[DozorError], Kind]] = (
     (NotFoundError, NOT_FOUND),
     (IdTakenError, ID_TAKEN),
@@ -108,7 +130,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_middleware(Speaking)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's docs show it
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # as FastAPI's docs show it
 
 
 def problem(
@@ -119,8 +141,8 @@ def problem(
         "type": kind.type,
         "title": _(kind.title),
         "status": kind.status,
-        "detail": detail,
-        "hint": hint,
+        "detail": mask(detail),
+        "hint": mask(hint),
         **{name: value for name, value in more.items() if value is not None},
     }
     sent = {
@@ -140,9 +162,10 @@ class Speaking:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or _SPEAKING in scope:
             await self._app(scope, receive, send)
             return
+        scope[_SPEAKING] = True
         started = False
 
         async def noting(message: Message) -> None:
@@ -187,14 +210,27 @@ def _of_mistake(id_: str) -> Response:
 async def _of_dozor(_request: Request, error: Exception) -> Response:
     if not isinstance(error, DozorError):
         raise error
-    kind = next(kind for type_, kind in _KINDS if isinstance(error, type_))
+    return response_to(error)
+
+
+def response_to(error: DozorError) -> Response:
+    """An expected failure as a response."""
+    named = _NAMED.get(getattr(error, "problem", ""))
+    kind = named or next(kind for type_, kind in _KINDS if isinstance(error, type_))
     more: dict[str, Any] = {}
     headers = {}
     if isinstance(error, ParameterError):
         more["errors"] = [_told(error.parameter, error.value, error.message, error.hint)]
+    elif kind is INVALID:
+        more["errors"] = [_told(getattr(error, "field", ""), "", error.message, error.hint)]
+    wait = getattr(error, "retry_after", None)
     if isinstance(error, UnavailableError):
-        more["retry_after"] = 1 if kind is BUSY else _PATIENCE
-        headers["Retry-After"] = str(more["retry_after"])
+        wait = 1 if kind is BUSY else _PATIENCE
+    if wait is not None:
+        more["retry_after"] = wait
+        headers["Retry-After"] = str(wait)
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="dozor"'
     if kind is JOB_FAILED:
         log.error("Request failed: %s", error)
     return problem(kind, error.message, hint=error.hint, headers=headers, **more)
@@ -214,9 +250,18 @@ async def _of_http(request: Request, error: Exception) -> Response:
             allowed = (error.headers or {}).get("Allow", "GET")
             hint = _("Use one of: {usable}.").format(usable=allowed)
             return problem(NOT_ALLOWED, detail, hint=hint, headers={"Allow": allowed})
+        case HTTPStatus.BAD_REQUEST:
+            return problem(BAD_REQUEST, _("The body cannot be read."), hint=_("Send JSON in UTF-8."))
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return problem(TOO_LARGE, too_large())
         case status:
             kind = Kind("", status, HTTPStatus(status).phrase)
             return problem(kind, str(error.detail), headers=error.headers)
+
+
+def too_large() -> str:
+    """What is wrong with a body that is refused unread."""
+    return _("The body is larger than anything that is asked for here.")
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -227,7 +272,7 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     first = errors[0]
     return problem(
         INVALID,
-        _("Parameter '{name}': {fact}").format(name=first["parameter"], fact=first["detail"]),
+        _("Parameter '{name}' cannot be used. {fact}").format(name=first["parameter"], fact=first["detail"]),
         hint=first["hint"],
         errors=errors,
     )
@@ -235,10 +280,50 @@ async def _of_validation(request: Request, error: Exception) -> Response:
 
 def _of_one(item: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
     # ("query", "where", 0): place, name, and the number of a repeated one.
-    name = str(item["loc"][1]) if len(item["loc"]) > 1 else str(item["loc"][0])
-    value = "" if item["type"] == "missing" else str(item.get("input", ""))
+    place, *names = item["loc"]
+    name = str(names[0]) if names and item["type"] != "json_invalid" else str(place)
+    # Bodies hold passwords and tokens: they are never sent back.
+    shown = place != "body" and item["type"] != "missing"
     fact, hint = _words(item, name, known)
-    return _told(name, value, fact, hint)
+    return _told(name, str(item.get("input", "")) if shown else "", fact, hint)
+
+
+_PLAIN: Mapping[str, tuple[str, str, str]] = {
+    "bool": (N_("It is neither true nor false."), N_("Give {wanted}."), N_("true or false")),
+    "greater_than_equal": (N_("It is too small."), N_("Give {least} or more."), ""),
+    "int": (N_("It is not a whole number."), N_("Give {wanted}."), N_("a whole number")),
+    "less_than_equal": (N_("It is too large."), N_("Give {most} or less."), ""),
+    "list": (N_("It is no list."), N_("Give {wanted}."), N_("a list")),
+    "missing": (N_("It is needed."), N_("Give a value."), ""),
+    "object": (N_("It is not a JSON object."), N_("Send JSON as application/json."), ""),
+    "string_pattern_mismatch": (N_("It holds signs that cannot stand here."), "", ""),
+    "string_too_long": (N_("It is too long."), N_("Its length may be {most} at the most."), ""),
+    "string_too_short": (N_("It is too short."), N_("Its length must be {least} at least."), ""),
+    "text": (N_("It is no text."), N_("Give {wanted}."), N_("a text")),
+    "uuid": (N_("It is not a random UUID (version 4)."), N_("Make one up anew for each query."), ""),
+}
+"""What is wrong, what would do, and what that is, by kind."""
+
+_ALIKE = {
+    "bool_parsing": "bool",
+    "bool_type": "bool",
+    "dict_type": "object",
+    "int_from_float": "int",
+    "int_parsing": "int",
+    "int_parsing_size": "int",
+    "int_type": "int",
+    "json_invalid": "object",
+    "list_type": "list",
+    "model_attributes_type": "object",
+    "model_type": "object",
+    "string_type": "text",
+    "string_unicode": "text",
+    "tuple_type": "list",
+    "uuid_parsing": "uuid",
+    "uuid_type": "uuid",
+    "uuid_version": "uuid",
+}
+"""Pydantic's kinds of errors that are told alike."""
 
 
 def _words(item: Mapping[str, Any], name: str, known: Iterable[str]) -> tuple[str, str]:
@@ -249,33 +334,31 @@ def _words(item: Mapping[str, Any], name: str, known: Iterable[str]) -> tuple[st
             near = get_close_matches(name, list(known), 1)
             hint = _("Did you mean '{near}'?").format(near=near[0]) if near else _("Leave it out.")
             return _("There is no such parameter here."), hint
-        case "missing":
-            return _("It is needed."), _("Give a value.")
-        case "int_parsing" | "int_from_float":
-            return _("It is not a whole number."), _("Give {wanted}.").format(wanted=_("a whole number"))
-        case "bool_parsing":
-            return _("It is neither true nor false."), _("Give {wanted}.").format(wanted=_("true or false"))
-        case "greater_than_equal":
-            return _("It is too small."), _("Give {least} or more.").format(least=context["ge"])
-        case "less_than_equal":
-            return _("It is too large."), _("Give {most} or less.").format(most=context["le"])
         case "literal_error" | "enum":
             usable = str(context["expected"]).replace("'", "").replace(" or ", ", ")
             return _("It is not one of the words that can stand here."), _("Use one of: {usable}.").format(
                 usable=usable
             )
-        case "string_too_long":
-            return _("It is too long."), _("Its length may be {most} at the most.").format(
-                most=context["max_length"]
-            )
-        case "uuid_parsing" | "uuid_version" | "uuid_type":
-            return _("It is not a random UUID (version 4)."), _("Make one up anew for each query.")
-        case _:
-            return str(item["msg"]), ""
+        case kind:
+            found = _PLAIN.get(_ALIKE.get(kind, kind))
+            if found is None:
+                return str(item["msg"]), ""
+            fact, hint, wanted = found
+            named = {
+                "wanted": _(wanted) if wanted else "",
+                "least": context.get("ge", context.get("min_length")),
+                "most": context.get("le", context.get("max_length")),
+            }
+            return _(fact), _(hint).format(**named) if hint else ""
 
 
 def _told(parameter: str, value: str, detail: str, hint: str) -> dict[str, str]:
-    return {"parameter": parameter, "value": value[:_VALUE_CHARS], "detail": detail, "hint": hint}
+    return {
+        "parameter": parameter,
+        "value": (MASK if value and names_secret(parameter) else mask(value))[:_VALUE_CHARS],
+        "detail": mask(detail),
+        "hint": mask(hint),
+    }
 
 
 def _parameters(request: Request) -> list[str]:
@@ -285,22 +368,7 @@ def _parameters(request: Request) -> list[str]:
     if dependant is None:
         return []
     names: list[str] = []
-    for parameter in dependant.query_params:
+    for parameter in [*dependant.query_params, *dependant.body_params]:
         model = parameter.field_info.annotation
         names += list(getattr(model, "model_fields", {})) or [parameter.alias]
     return names
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with failures under the media type that they have."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        for path in document.get("paths", {}).values():
-            for operation in path.values():
-                for status, response in operation["responses"].items():
-                    if status.isdecimal() and int(status) >= _FIRST_ERROR:
-                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
-        app.openapi_schema = document
-    return app.openapi_schema

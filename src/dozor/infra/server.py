@@ -1,14 +1,15 @@
-"""The HTTP server of the process: its socket, its guard against other sites, and Uvicorn as a service.
+"""The HTTP server of the process: its socket, what keeps other sites out, and Uvicorn as a service.
 
-bind > Server(service) > LoopbackOnly > the application, whose late parts stand behind a `Late`
+bind > Server(service) > Names > Hardened > the application, whose late parts stand behind a `Late`
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _BACKLOG = 512
 _KEEP_ALIVE = 75  # seconds, longer than any client of ours keeps a connection: else both may end it at once
 _LISTENING = "0A"  # of /proc/net/tcp
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+_HTTP = 80
+_PORT = re.compile(r":\d{1,5}$")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -126,6 +129,8 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            # It would believe every process of this machine; whom to believe is known to `infra.callers`.
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(self._drain)),
             ws_max_size=64 << 20,
@@ -154,22 +159,26 @@ class Server:
             raise JobError(_("The HTTP server ended by itself."))
 
 
-class LoopbackOnly:
-    """Answers only those who asked for this machine by its own name, from a page of its own.
+class Names:
+    """Answers only those who asked for this process by a name of its own, from a page of its own.
 
-    A page of another site can make a browser send requests here, by a name that resolves to 127.0.0.1
+    A page of another site can make a browser send requests here, by a name that resolves to our address
     (DNS rebinding) or by a WebSocket, which knows no same-origin rule. Both tell in Host or Origin.
 
     Args:
         app: What is guarded.
-        port: The port that Host and Origin must name.
+        port: The port that Host and Origin must name with names of this machine itself.
+        names: Other names and addresses by which it may be asked, with whatever port.
+        origins: Other sites whose pages may call the API, such as `https://example.com`.
     """
 
-    def __init__(self, app: Asgi, port: int) -> None:
+    def __init__(self, app: Asgi, port: int, names: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
         self._app = app
-        names = ("localhost", "127.0.0.1", "[::1]")
-        self._hosts = {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())  # noqa: PLR2004
-        self._origins = {f"http://{host}" for host in self._hosts}
+        own = ("localhost", "127.0.0.1", "[::1]")
+        self._hosts = {f"{name}:{port}" for name in own} | (set(own) if port == _HTTP else set())
+        self._own = {f"http://{host}" for host in self._hosts}
+        self._others = {origin.lower() for origin in origins}
+        self._names = {f"[{name}]" if ":" in name else name for name in (each.lower() for each in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse with 403 (421 for a foreign Host)."""
@@ -177,16 +186,73 @@ class LoopbackOnly:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1").lower() for name, value in scope["headers"]}
-        if headers.get(b"host", "") not in self._hosts:
-            shown = ", ".join(sorted(self._hosts))
+        host = headers.get(b"host", "")
+        if host not in self._hosts and _PORT.sub("", host) not in self._names:
+            shown = ", ".join(sorted(self._hosts | self._names))
             await _refuse(scope, receive, send, 421, f"Ask by one of these names: {shown}.")
             return
         origin = headers.get(b"origin")
         unsafe = scope["type"] == "websocket" or scope["method"] not in _SAFE
-        if unsafe and origin is not None and origin not in self._origins:
+        if (
+            unsafe
+            and origin is not None
+            and not (self._is_own(origin, host) or self._may_call(origin, scope))
+        ):
             await _refuse(scope, receive, send, 403, "Requests from pages of other sites are refused.")
             return
         await self._app(scope, receive, send)
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        if origin in self._own:
+            return True
+        # The page's own site; behind a proxy that speaks TLS it is https there and http here.
+        return host not in self._hosts and origin in {f"http://{host}", f"https://{host}"}
+
+    def _may_call(self, origin: str, scope: Scope) -> bool:
+        """Whether another site may ask this: the API it may, the console and its WebSocket never."""
+        return scope["type"] == "http" and scope["path"].startswith("/api/") and origin in self._others
+
+
+class Hardened:
+    """Adds to each answer the headers that keep browsers from harm, where it has none of its own.
+
+    Args:
+        app: What answers.
+        is_secure: Whether a request came by TLS: then the browser shall never ask otherwise again.
+    """
+
+    _HEADERS = (
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", b"DENY"),
+        (b"referrer-policy", b"same-origin"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    )
+    _ONLY_TLS = (b"strict-transport-security", b"max-age=31536000")
+
+    def __init__(self, app: Asgi, is_secure: Callable[[Scope], bool]) -> None:
+        self._app = app
+        self._is_secure = is_secure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on to the application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def hardening(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", ()))
+                there = {name.lower() for name, _value in headers}
+                headers += [pair for pair in self._HEADERS if pair[0] not in there]
+                if self._is_secure(scope):
+                    headers.append(self._ONLY_TLS)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, hardening)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import UUID4, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 _DECIMALS = 6
 
@@ -69,6 +69,18 @@ def _text(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_text)]
 """A parameter as it is typed; numbers, truth values and moments are written out."""
+
+RandomId = Annotated[
+    UUID4,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "uuid",
+            "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        }
+    ),
+]
+"""A random UUID (version 4)."""
 
 Moment = Annotated[datetime, PlainSerializer(_to_second, return_type=str, when_used="json")]
 """A time of which the second is enough."""

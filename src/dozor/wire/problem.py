@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import ConfigDict, Field
 
@@ -11,8 +11,19 @@ from dozor.wire.base import Wire
 ProblemType = Literal[
     "urn:dozor:problem:bad-request",
     "urn:dozor:problem:invalid-parameter",
+    "urn:dozor:problem:not-authenticated",
+    "urn:dozor:problem:invalid-token",
+    "urn:dozor:problem:token-reused",
+    "urn:dozor:problem:invalid-credentials",
+    "urn:dozor:problem:totp-required",
+    "urn:dozor:problem:forbidden",
+    "urn:dozor:problem:csrf",
     "urn:dozor:problem:not-found",
     "urn:dozor:problem:method-not-allowed",
+    "urn:dozor:problem:conflict",
+    "urn:dozor:problem:too-large",
+    "urn:dozor:problem:too-many-attempts",
+    "urn:dozor:problem:too-many-requests",
     "urn:dozor:problem:query-cancelled",
     "urn:dozor:problem:query-id-taken",
     "urn:dozor:problem:job-failed",
@@ -58,7 +69,10 @@ class Problem(Wire):
         }
     )
 
-    type: ProblemType = Field(description="Which failure it is: a stable name for programs.")
+    type: str = Field(
+        description="Which failure it is: a stable name for programs. A newer server may know more of them.",
+        examples=list(get_args(ProblemType)),
+    )
     title: str = Field(description="The failure in a few words, the same for each of its type.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What failed and why, in the language of `Accept-Language`.")

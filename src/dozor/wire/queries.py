@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import UUID4, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from dozor.wire.base import Fraction, Seconds, Wire
+from dozor.wire.base import Fraction, RandomId, Seconds, Wire
 
 QueryState = Literal["waiting", "running", "done", "cancelled", "failed"]
 
@@ -27,7 +27,7 @@ class QueryStatus(Wire):
         }
     )
 
-    id: UUID4 = Field(description="The `query_id`.")
+    id: RandomId = Field(description="The `query_id`.")
     state: QueryState = Field(
         description="`waiting` for a free place, `running`, or how it ended: `done`, `cancelled`, `failed`."
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import UUID4, AliasChoices, ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
-from dozor.wire.base import Fraction, Instant, Moment, Request, Seconds, Text, Wire
+from dozor.wire.base import Fraction, Instant, Moment, RandomId, Request, Seconds, Text, Wire
 
 DimensionName = Literal[
     "path",
@@ -56,7 +56,7 @@ class Nothing(Request):
 class Tracked(Request):
     """A call that may take long."""
 
-    query_id: UUID4 | None = Field(
+    query_id: RandomId | None = Field(
         None,
         description="A random UUID (version 4) of the caller's, under which `/api/v1/queries/{id}` tells "
         "the progress and cancels.",

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from dozor.app.api import api_routers
 from dozor.features.traffic.adapters.store_clickhouse import ClickHouseStore, open_store
@@ -214,13 +214,14 @@ def application(
     queries: TrafficQueries,
     pool: QueryPool,
     sources: Callable[[], Sequence[SourceStatus]] = lambda: (STATUS,),
+    more: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """The API alone, as the process serves it."""
+    """The API alone, as the process serves it; `more` is what a test adds to it."""
     app = FastAPI(
         title="Dozor", version="1", openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None
     )
     problems.install(app)
-    for router in api_routers(queries, sources, pool):
+    for router in (*api_routers(queries, sources, pool), *more):
         app.include_router(router, prefix="/api/v1")
     return app
 
@@ -244,11 +245,12 @@ def serve(
     *,
     pool: QueryPool | None = None,
     sources: Callable[[], Sequence[SourceStatus]] = lambda: (STATUS,),
+    more: Sequence[APIRouter] = (),
 ) -> Iterator[str]:
     """Serve the API on a free port of loopback; gives its address."""
     pool = pool or QueryPool()
     with bind("127.0.0.1", 0) as listening:
-        app = application(queries, pool, sources)
+        app = application(queries, pool, sources, more)
         server = uvicorn.Server(
             uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
         )

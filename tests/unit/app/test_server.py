@@ -10,23 +10,66 @@ import pytest
 from fastapi import APIRouter
 
 from dozor.app.server import Parts, create_app, late_console
+from dozor.infra.admission import SELF, LimitsSettings, needs
+from dozor.infra.callers import Caller, Callers
+from dozor.infra.guard import Rules
+from dozor.infra.limits import Counters, Limits
 from dozor.infra.supervisor import State, Status
 
+KEY = "the-key-of-somebody-who-may-do-everything"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BASE = "http://127.0.0.1:5000"
+
+
+class Somebody:
+    """Who may do everything."""
+
+    username, kind, session_id, session_kind, key_id = "anna", "key", None, None, "1"
+
+    def can(self, _permission: str) -> bool:
+        return True
+
+
+class OneKey:
+    """Knows one key and admits all."""
+
+    async def bearer(self, token: str) -> Any:
+        return Somebody() if token == KEY else None
+
+    async def console(self, cookie: str) -> Any:
+        return Somebody() if cookie == KEY else None
+
+    async def admits(self, _caller: Caller) -> bool:
+        return True
+
+    async def refused(self, _why: str, _caller: Caller, _action: str, _permission: str = "") -> None:
+        return None
+
+
+class NoTokens:
+    """No page has a token."""
+
+    def holds(self, _session_id: str, _token: str) -> bool:
+        return False
+
+
+def rules() -> Rules:
+    limits = Limits(LimitsSettings(), Counters())
+    return Rules(keeper=OneKey(), limits=limits, callers=Callers(), csrf=NoTokens())
 
 
 def parts(reasons: Mapping[str, str] | None = None, **changed: Any) -> Parts:
     async def ask() -> Mapping[str, str]:
         return reasons or {}
 
-    return Parts(**{"port": 5000, "reasons": ask, "console": late_console(), **changed})
+    return Parts(**{"port": 5000, "rules": rules(), "reasons": ask, "console": late_console(), **changed})
 
 
 def get(path: str, asked: Parts, method: str = "GET") -> httpx.Response:
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(asked))
-        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+        headers = {"Authorization": f"Bearer {KEY}", "Cookie": f"dozor_session={KEY}"}
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client:
             return await client.request(method, path)
 
     return asyncio.run(main())
@@ -69,7 +112,7 @@ def test_figures_have_the_names_that_prometheus_expects() -> None:
 def test_a_feature_s_api_stands_below_its_prefix() -> None:
     router = APIRouter(prefix="/traffic")
 
-    @router.get("/summary")
+    @router.get("/summary", openapi_extra=needs(SELF))
     async def summary() -> dict[str, int]:
         return {"requests": 3}
 
@@ -87,7 +130,7 @@ def test_an_unknown_address_of_the_api_is_not_the_console(path: str) -> None:
 def test_another_method_of_a_known_address_is_not_the_consoles_either(method: str) -> None:
     router = APIRouter(prefix="/things")
 
-    @router.get("/{id}")
+    @router.get("/{id}", openapi_extra=needs(SELF))
     async def thing(id: str) -> str:  # noqa: A002
         return id
 
@@ -106,3 +149,23 @@ def test_the_console_asks_for_patience_while_it_is_loaded() -> None:
 def test_the_document_of_the_api_is_served_without_any_page_of_a_cdn() -> None:
     assert get("/api/v1/openapi.json", parts()).json()["info"]["title"] == "Dozor"
     assert get("/docs", parts()).status_code == 503  # the console's, not FastAPI's
+
+
+def test_the_page_about_the_api_is_whole_and_runs_no_script() -> None:
+    router = APIRouter(prefix="/traffic", tags=["traffic"])
+
+    @router.get("/<b>summary", operation_id="summary", openapi_extra=needs("traffic.read"))
+    async def summary(since: str = "") -> dict[str, int]:
+        """All that `dozor report` says."""
+        return {since: 3}
+
+    answer = get("/api/v1/docs", parts(routers=(router,)))
+    assert answer.status_code == 200
+    assert "All that <code>dozor report</code> says." in answer.text
+    assert "/api/v1/traffic/&lt;b&gt;summary" in answer.text
+    assert "traffic.read" in answer.text
+    assert "<script" not in answer.text
+    assert "http://" not in answer.text.replace("http://127.0.0.1:5000", "")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy

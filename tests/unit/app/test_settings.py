@@ -10,15 +10,21 @@ from dozor.app.about import describe
 from dozor.app.settings import Loaded, Settings, leaves, load
 from dozor.kernel.errors import SettingsError
 from dozor.kernel.i18n import use_language
+from dozor.kernel.masking import mask
 
 KNOWN = ", ".join(Settings.model_fields)
+
+
+def closed(path: Path) -> Path:
+    path.touch(mode=0o600)
+    return path
 
 
 def settings(folder: Path, yaml: str = "", env_file: str = "", **environ: str) -> Loaded[Settings]:
     if yaml:
         (folder / "dozor.yaml").write_text(yaml)
     if env_file:
-        (folder / ".env").write_text(env_file)
+        closed(folder / ".env").write_text(env_file)
     return load(Settings, environ, folder=folder)
 
 
@@ -129,8 +135,88 @@ def test_a_named_yaml_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
+    closed(tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
     assert ".env" in complaint(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
+def test_an_env_file_that_others_can_open_is_refused_with_the_command_that_closes_it(
+    tmp_path: Path, mode: int
+) -> None:
+    file = tmp_path / "a b" / ".env"
+    file.parent.mkdir()
+    file.write_text("SECRET_KEY=open sesame\n")
+    file.chmod(mode)
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, {}, folder=file.parent)
+    assert str(caught.value) == (
+        f"Settings file '{file}' is open to other users (mode {mode:o}), so it is not read. "
+        f"Close it by: chmod 600 '{file}'"
+    )
+    file.chmod(0o400)
+    assert load(Settings, {}, folder=file.parent).settings.secret_key is not None
+
+
+def test_an_open_env_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NODE_ENV=production\n")
+    (tmp_path / ".env").chmod(0o644)
+    assert settings(tmp_path).origins == {}
+
+
+def test_any_setting_may_refer_to_a_secret_and_shows_what_it_refers_to(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://ann:open-sesame@db/dozor\n")
+    loaded = settings(
+        tmp_path,
+        f"database: {{url: 'file:{tmp_path}/url'}}\nthreats: {{disabled_rules: ['env:RULE', b]}}",
+        "LEVEL=error\n",
+        LOG_LEVEL="env:LEVEL",
+        RULE="a",
+    )
+    url = loaded.settings.database.url
+    assert url is not None
+    assert url.get_secret_value() == "postgresql://ann:open-sesame@db/dozor"
+    assert (loaded.settings.log_level, loaded.settings.threats.disabled_rules) == ("error", ["a", "b"])
+    shown = {row["name"]: row["value"] for row in describe(loaded)}
+    assert shown["database.url"] == f"file:{tmp_path}/url"
+    assert (shown["log_level"], shown["threats.disabled_rules"]) == ("env:LEVEL", "env:RULE")
+    assert "open-sesame" not in mask("It said open-sesame.")
+    (tmp_path / "level").write_text("info")
+    again = loaded.overridden({"log_level": f"file:{tmp_path}/level", "port": 7000})
+    assert (again.settings.log_level, again.referred[("log_level",)]) == ("info", f"file:{tmp_path}/level")
+    assert again.settings.database.url == url
+
+
+def test_a_reference_that_leads_nowhere_names_its_setting(tmp_path: Path) -> None:
+    assert complaint(tmp_path, env_file="REDIS_URL=env:NOWHERE") == (
+        "REDIS_URL (.env) refers to env:NOWHERE: the variable NOWHERE is not set."
+    )
+
+
+def test_what_was_fetched_is_not_shown_when_it_cannot_be_used(tmp_path: Path) -> None:
+    told = complaint(tmp_path, LOG_LEVEL="env:LEVEL", LEVEL="open-sesame")
+    assert told.startswith("LOG_LEVEL (environment) is '***': use one of")
+
+
+@pytest.mark.parametrize(
+    ("variable", "key", "text"),
+    [
+        ("DATABASE_URL", "database.url", "postgresql://user:password@localhost:5432/telegram_bots"),
+        ("DATABASE_POOL_SIZE", "database.pool_size", "20"),
+        ("DATABASE_MAX_OVERFLOW", "database.max_overflow", "30"),
+        ("REDIS_URL", "cache.url", "redis://localhost:6379/0"),
+        ("CACHE_KEY_PREFIX", "cache.key_prefix", "tbm:"),
+        ("SECRET_KEY", "secret_key", "your-secret-key-here"),
+        ("SESSION_TIMEOUT", "access.session_timeout_s", "3600"),
+        ("ADMIN_USERNAME", "access.admin_username", "admin"),
+        ("JWT_ACCESS_TOKEN_EXPIRES", "access.access_token_s", "3600"),
+        ("JWT_REFRESH_TOKEN_EXPIRES", "access.refresh_token_s", "2592000"),
+    ],
+)
+def test_variables_of_the_earlier_manager_are_taken(
+    tmp_path: Path, variable: str, key: str, text: str
+) -> None:
+    loaded = settings(tmp_path, **{variable: text})
+    assert loaded.origins[tuple(key.split("."))] == (variable, "environment")
 
 
 def test_a_bad_value_is_told_in_russian(tmp_path: Path) -> None:
@@ -158,7 +244,7 @@ class Vault(BaseModel):
 def test_a_secret_is_masked_where_settings_are_shown_and_in_complaints() -> None:
     loaded = load(Vault, {"DOZOR_PASSWORD": "open sesame, please"})
     assert loaded.settings.password.get_secret_value() == "open sesame, please"
-    assert [row["value"] for row in describe(loaded)] == ["***", "***"]
+    assert [row["value"] for row in describe(loaded)] == ["***", None]
     with pytest.raises(SettingsError) as caught:
         load(Vault, {"DOZOR_PASSWORD": "tiny"})
     assert str(caught.value).startswith("DOZOR_PASSWORD (environment) is '***': ")

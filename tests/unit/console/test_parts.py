@@ -96,3 +96,12 @@ def test_a_sparkline_needs_steps_and_something_in_them() -> None:
 
 def test_without_an_address_a_link_is_a_text() -> None:
     assert parts.link("", "x") == "<span>x</span>"
+
+
+@pytest.mark.parametrize(
+    "text", ["**bold** _x_ `y`", "[a](http://evil.example)", ":material/key: $x$ <b>&", "1. a"]
+)
+def test_markdown_formats_nothing(text: str) -> None:
+    said = parts.markdown(text)
+    assert re.sub(r"\\(.)", r"\1", said) == text
+    assert not re.search(r"(?<!\\)[*_`\[\]():.$<&]", said)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.file_util import get_static_dir
 
-from dozor.console.serve import PAGES, _own_page, content_security_policy
+from dozor.console import frame
+from dozor.console.serve import _CompressedFiles, _own_page, content_security_policy
+from dozor.console.settings import PAGES
 from dozor.console.theme import DARK, LIGHT, streamlit_options, style_tokens
 
 INDEX = (Path(get_static_dir()) / "index.html").read_text(encoding="utf-8")
@@ -46,9 +48,13 @@ def test_streamlit_is_told_to_stay_at_home() -> None:
 
 def test_every_page_keeps_the_theme_that_was_chosen() -> None:
     script = (STATIC / "preferences.js").read_text(encoding="utf-8")
-    listed = re.search(r"for \(const page of (\[.*?\])", script)
+    listed = re.search(r"for \(const page of (\[.*?\])", script, re.DOTALL)
     assert listed
     assert re.findall(r'"(\w*)"', listed[1]) == list(PAGES)
+
+
+def test_every_page_has_an_entry() -> None:
+    assert list(frame._ENTRIES) == list(PAGES)
 
 
 def test_the_style_sheet_uses_only_colours_that_there_are() -> None:
@@ -73,3 +79,9 @@ def test_texts_can_be_read_on_the_page(theme: object) -> None:
     for name in ("text", "muted", "accent", "ok", "warn", "high", "critical", "info", "bots"):
         assert contrast(getattr(theme, name), getattr(theme, "bg")) >= 4.5, name  # noqa: B009
     assert contrast(getattr(theme, "on_primary"), getattr(theme, "accent")) >= 4.5  # noqa: B009
+
+
+@pytest.mark.parametrize("name", ["\0", "x" * 5000, "../index.html", ""])
+def test_a_name_that_no_file_of_ours_has_is_none(name: str) -> None:
+    files = _CompressedFiles(Path(get_static_dir()), STATIC, {})
+    assert files.find(f"static/{name}", {"headers": []}) is None

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dozor.infra.folder import owned_folder
+from dozor.infra.folder import owned_folder, private_file
 from dozor.kernel.errors import JobError
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from dozor.infra.folder import owned_folder
+from dozor.infra.folder import owned_folder, private_file
 with owned_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -62,3 +62,18 @@ def test_a_path_that_is_a_file_is_named(tmp_path: Path) -> None:
         owned_folder(tmp_path / "data"),
     ):
         pass
+
+
+def test_a_private_file_is_new_and_belongs_to_who_owns_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, 65_534, 65_534)
+    os.close(private_file(folder / "a"))
+    made, owner = (folder / "a").stat(), folder.stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (owner.st_uid, owner.st_gid, 0o600)
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("a", "link"):
+        with pytest.raises(FileExistsError):
+            private_file(folder / name)
+    assert not (tmp_path / "elsewhere").exists()

@@ -178,7 +178,7 @@ def test_a_parameter_of_the_wrong_kind_is_named_with_the_way_out(
     (blamed,) = problem.errors
     assert (blamed.parameter, blamed.value) == (parameter, value)
     assert (blamed.detail, blamed.hint) == (detail, hint)
-    assert problem.detail == f"Parameter '{parameter}': {detail}"
+    assert problem.detail == f"Parameter '{parameter}' cannot be used. {detail}"
 
 
 def test_all_bad_parameters_are_named_at_once() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from dozor.infra.server import (
     Late,
-    LoopbackOnly,
     Message,
+    Names,
     Receive,
     Scope,
     Send,
@@ -33,7 +33,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 def ask(method: str = "GET", **headers: str) -> int:
     async def main() -> int:
-        transport = httpx.ASGITransport(LoopbackOnly(hello, 5000))
+        transport = httpx.ASGITransport(Names(hello, 5000))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:5000") as client:
             return (await client.request(method, "/", headers=headers)).status_code
 
@@ -51,8 +51,32 @@ def open_websocket(**headers: str) -> str:
 
     named = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "websocket", "path": "/", "headers": named}
-    asyncio.run(LoopbackOnly(hello, 5000)(scope, receive, send))
+    asyncio.run(Names(hello, 5000)(scope, receive, send))
     return str(sent[0]["type"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "answered"),
+    [("http", "/api/v1/people", True), ("http", "/people", False), ("websocket", "/_stcore/stream", False)],
+)
+def test_a_listed_site_may_call_the_api_and_nothing_else(kind: str, path: str, *, answered: bool) -> None:
+    asked: list[Scope] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive, send
+        asked.append(scope)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        del message
+
+    site = b"https://app.example.com"
+    headers = [(b"host", b"127.0.0.1:5000"), (b"origin", site)]
+    scope = {"type": kind, "path": path, "method": "POST", "headers": headers}
+    asyncio.run(Names(noting, 5000, origins=[site.decode()])(scope, receive, send))
+    assert bool(asked) == answered
 
 
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "LOCALHOST:5000"])
@@ -140,6 +164,27 @@ def test_a_server_lets_an_answer_under_way_finish() -> None:
             return body, probe.connect_ex(("127.0.0.1", port)) == 0
 
     assert asyncio.run(main()) == ("done", False)
+
+
+def test_nobody_is_believed_about_addresses_by_the_server_itself() -> None:
+    """Whom to believe is a setting, which the server does not know; Uvicorn believes all on loopback."""
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        await answer(send, 200, f"{scope['client'][0]} {scope['scheme']}".encode())
+
+    async def main() -> str:
+        listening, stop = bind("127.0.0.1", 0), asyncio.Event()
+        port = listening.getsockname()[1]
+        serving = asyncio.create_task(Server(told, listening).run(stop))
+        sent = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+        async with httpx.AsyncClient() as client:
+            body = (await client.get(f"http://127.0.0.1:{port}/", headers=sent)).text
+        stop.set()
+        await serving
+        return body
+
+    assert asyncio.run(main()) == "127.0.0.1 http"
 
 
 def test_an_application_that_comes_late_is_waited_for() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dozor.kernel.masking import MASK, mask, mask_value, names_secret
+from dozor.kernel.masking import MASK, hide, mask, mask_value, names_secret
 
 BASE64URL = string.ascii_letters + string.digits + "-_"
 SURROUNDINGS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -32,6 +32,16 @@ SECRETS = {
     "url": token(20).map(lambda key: (f"postgresql://user:{key}@db:5432/x", key)),
     "bearer header": token(20).map(lambda key: (f" Bearer {key} ", key)),
     "authorization": token(20).map(lambda key: (f"\nAuthorization: Digest response={key}\r\n", key)),
+    "cookie": token(20).map(lambda key: (f"Cookie: lang=ru; anything={key}", key)),
+    "set-cookie": token(20).map(lambda key: (f"Set-Cookie: anything={key}; Path=/", key)),
+    "vault": token(30, string.ascii_letters + string.digits).map(lambda key: (f"hvs.{key}", key)),
+    "bcrypt": token(53, string.ascii_letters + string.digits + "./").map(lambda key: (f"$2b$12${key}", key)),
+    "pbkdf2": token(64, "0123456789abcdef").map(lambda key: (f"pbkdf2:sha256:600000$salt${key}", key)),
+    "key of ours": token(43).map(lambda key: (f"dz_0123456789ab_{key}", key)),
+    "token of ours": token(43).map(lambda key: (f"dzr_{key}", key)),
+    "second factor": token(32, string.ascii_uppercase + "234567").map(
+        lambda key: (f"otpauth://totp/Dozor:ann?secret={key}&issuer=Dozor", key)
+    ),
     "private key": token(64).map(
         lambda key: (f"-----BEGIN RSA PRIVATE KEY-----\n{key}\n-----END RSA PRIVATE KEY-----", key)
     ),
@@ -134,3 +144,15 @@ def test_structures_are_masked_by_name_at_any_depth() -> None:
         "note": f"token={MASK}",
         "up": True,
     }
+
+
+def test_a_known_secret_is_hidden_wherever_it_stands_and_a_short_one_is_not() -> None:
+    hide("correct horse battery")
+    hide("correct horse battery staple")
+    hide("horse")
+    assert mask("It is (correct horse battery staple), correct horse battery.") == "It is (***), ***."
+    assert mask("A horse.") == "A horse."
+
+
+def test_a_key_keeps_the_part_that_names_it() -> None:
+    assert mask(f"Key dz_0123456789ab_{'x' * 43} was used.") == "Key dz_0123456789ab_*** was used."

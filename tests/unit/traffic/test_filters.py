@@ -11,11 +11,11 @@ import pytest
 from dozor.features.traffic.core.filters import (
     expression,
     parse_condition,
-    parse_moment,
     read_filters,
     time_bounds,
 )
 from dozor.kernel.errors import UsageError
+from dozor.kernel.moments import parse_moment
 from tests.unit.traffic.records import attack, batch
 
 _NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -10,8 +10,9 @@ import streamlit as st
 
 from dozor.client import ApiError, Line, Lines, Timeline
 from dozor.console import blocks, parts, words
+from dozor.console.account import client
 from dozor.console.charts import Layer
-from dozor.console.data import ask, client
+from dozor.console.data import ask
 from dozor.console.evidence import show_line
 from dozor.console.view import View
 from dozor.kernel.i18n import _, format_number, ngettext

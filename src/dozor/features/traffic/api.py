@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from dozor.columns.record import RECORD
 from dozor.features.traffic.core.comparison import stretches
-from dozor.features.traffic.core.filters import parse_condition, parse_moment
+from dozor.features.traffic.core.filters import parse_condition
 from dozor.features.traffic.model import (
     CountedRow,
     Dimension,
@@ -36,10 +36,12 @@ from dozor.features.traffic.model import (
 )
 from dozor.features.traffic.ports import TrafficQueries, Watch
 from dozor.features.traffic.service.comparison import Part, changes
+from dozor.infra.admission import needs
 from dozor.infra.problems import NotFoundError, ParameterError
 from dozor.infra.queries import QueryPool, first_of
 from dozor.kernel.errors import DozorError, UsageError
 from dozor.kernel.i18n import _
+from dozor.kernel.moments import parse_moment
 from dozor.wire import traffic as wire
 from dozor.wire.base import Wire
 from dozor.wire.problem import Problem
@@ -58,6 +60,8 @@ _STEP = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # `+` is a space in addresses, and people forget it.
 _LOST_PLUS = re.compile(r"(\S+T\S+) (\d\d:?\d\d)")
+
+_READ = needs("traffic.read")
 
 _Responses = dict[int | str, dict[str, Any]]
 
@@ -125,7 +129,13 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
     def step_of(text: str | None, scope: Filters) -> timedelta | None:
         return None if text is None else _step(text, scope, queries, now())
 
-    @router.get("/summary", operation_id="traffic_summary", response_model=wire.Summary, responses=_WORDS)
+    @router.get(
+        "/summary",
+        openapi_extra=_READ,
+        operation_id="traffic_summary",
+        response_model=wire.Summary,
+        responses=_WORDS,
+    )
     async def summary(request: Request, asked: Annotated[wire.SummaryRequest, Query()]) -> Response:
         """All that `dozor report --json` says, over the same lines with the same numbers."""
         moment = now()
@@ -144,7 +154,11 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
         return await answer(request, asked.query_id, work, without="" if before else "previous")
 
     @router.get(
-        "/timeseries", operation_id="traffic_timeseries", response_model=wire.Timeline, responses=_STREAM
+        "/timeseries",
+        openapi_extra=_READ,
+        operation_id="traffic_timeseries",
+        response_model=wire.Timeline,
+        responses=_STREAM,
     )
     async def timeseries(request: Request, asked: Annotated[wire.TimelineRequest, Query()]) -> Response:
         """Requests, bytes and clients over time, divided into series."""
@@ -159,7 +173,11 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
         return await answer(request, asked.query_id, lambda watch: wire.Timeline.model_validate(ask(watch)))
 
     @router.get(
-        "/top/{dimension}", operation_id="traffic_top", response_model=wire.TopList, responses=_STREAM
+        "/top/{dimension}",
+        openapi_extra=_READ,
+        operation_id="traffic_top",
+        response_model=wire.TopList,
+        responses=_STREAM,
     )
     async def top(
         request: Request, dimension: wire.DimensionName, asked: Annotated[wire.TopRequest, Query()]
@@ -176,7 +194,11 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
         return await answer(request, asked.query_id, lambda watch: wire.TopList.model_validate(ask(watch)))
 
     @router.get(
-        "/geography", operation_id="traffic_geography", response_model=wire.Geography, responses=_WORDS
+        "/geography",
+        openapi_extra=_READ,
+        operation_id="traffic_geography",
+        response_model=wire.Geography,
+        responses=_WORDS,
     )
     async def geography(request: Request, asked: Annotated[wire.Scope, Query()]) -> Response:
         """Requests by country of the client, and those of no country apart."""
@@ -187,7 +209,13 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/findings", operation_id="traffic_findings", response_model=wire.Findings, responses=_WORDS)
+    @router.get(
+        "/findings",
+        openapi_extra=_READ,
+        operation_id="traffic_findings",
+        response_model=wire.Findings,
+        responses=_WORDS,
+    )
     async def findings(request: Request, asked: Annotated[wire.FindingsRequest, Query()]) -> Response:
         """Attacks by client and class, the highest score first."""
         scope = scope_of(asked)
@@ -198,7 +226,13 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/changes", operation_id="traffic_changes", response_model=wire.Changes, responses=_WORDS)
+    @router.get(
+        "/changes",
+        openapi_extra=_READ,
+        operation_id="traffic_changes",
+        response_model=wire.Changes,
+        responses=_WORDS,
+    )
     async def changed(request: Request, asked: Annotated[wire.ChangesRequest, Query()]) -> Response:
         """What differs from the stretch of the same length before."""
         moment = now()
@@ -211,7 +245,13 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/lines", operation_id="traffic_lines", response_model=wire.Lines, responses=_STREAM)
+    @router.get(
+        "/lines",
+        openapi_extra=_READ,
+        operation_id="traffic_lines",
+        response_model=wire.Lines,
+        responses=_STREAM,
+    )
     async def lines(request: Request, asked: Annotated[wire.LinesRequest, Query()]) -> Response:
         """A page of requests, the newest first; as an Arrow stream all of them, the oldest first."""
         scope = scope_of(asked)
@@ -226,7 +266,13 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/lines/{id:path}", operation_id="traffic_line", response_model=wire.Line, responses=_ONE)
+    @router.get(
+        "/lines/{id:path}",
+        openapi_extra=_READ,
+        operation_id="traffic_line",
+        response_model=wire.Line,
+        responses=_ONE,
+    )
     async def line(
         request: Request,
         id: Annotated[str, Path(max_length=200, description="`id` of a line.")],  # noqa: A002
@@ -245,7 +291,13 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/errors", operation_id="traffic_errors", response_model=wire.ErrorGroups, responses=_WORDS)
+    @router.get(
+        "/errors",
+        openapi_extra=_READ,
+        operation_id="traffic_errors",
+        response_model=wire.ErrorGroups,
+        responses=_WORDS,
+    )
     async def errors(request: Request, asked: Annotated[wire.ErrorsRequest, Query()]) -> Response:
         """Messages of error logs, the most frequent first."""
         since, until = span_of(asked)
@@ -258,6 +310,7 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
     @router.get(
         "/errors/timeseries",
+        openapi_extra=_READ,
         operation_id="traffic_errors_timeseries",
         response_model=wire.Timeline,
         responses=_WORDS,
@@ -275,7 +328,11 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
         return await answer(request, asked.query_id, work)
 
     @router.get(
-        "/errors/lines", operation_id="traffic_errors_lines", response_model=wire.ErrorLines, responses=_WORDS
+        "/errors/lines",
+        openapi_extra=_READ,
+        operation_id="traffic_errors_lines",
+        response_model=wire.ErrorLines,
+        responses=_WORDS,
     )
     async def errors_lines(request: Request, asked: Annotated[wire.ErrorLinesRequest, Query()]) -> Response:
         """A page of lines of error logs, the newest first."""
@@ -295,7 +352,13 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/rejects", operation_id="traffic_rejects", response_model=wire.Rejects, responses=_ASKED)
+    @router.get(
+        "/rejects",
+        openapi_extra=_READ,
+        operation_id="traffic_rejects",
+        response_model=wire.Rejects,
+        responses=_ASKED,
+    )
     async def rejects(request: Request, asked: Annotated[wire.RejectsRequest, Query()]) -> Response:
         """The latest lines that were no requests."""
 
@@ -304,12 +367,24 @@ def build_router(  # noqa: C901, PLR0915 - one short function per route
 
         return await answer(request, asked.query_id, work)
 
-    @router.get("/sources", operation_id="traffic_sources", response_model=wire.Sources, responses=_KNOWN)
+    @router.get(
+        "/sources",
+        openapi_extra=_READ,
+        operation_id="traffic_sources",
+        response_model=wire.Sources,
+        responses=_KNOWN,
+    )
     async def followed(_asked: Annotated[wire.Nothing, Query()]) -> Response:
         """The logs that are followed, and how they are; it answers also when the store does not."""
         return _ok(_json(wire.Sources.model_validate({"items": sources()})))
 
-    @router.get("/coverage", operation_id="traffic_coverage", response_model=wire.Coverage, responses=_ASKED)
+    @router.get(
+        "/coverage",
+        openapi_extra=_READ,
+        operation_id="traffic_coverage",
+        response_model=wire.Coverage,
+        responses=_ASKED,
+    )
     async def coverage(request: Request, asked: Annotated[wire.Tracked, Query()]) -> Response:
         """What the store holds."""
 

@@ -35,9 +35,9 @@ from dozor.features.traffic.core.demo import (
     label_lines,
     stream,
 )
-from dozor.features.traffic.core.filters import parse_moment
 from dozor.kernel.errors import JobError, UsageError
 from dozor.kernel.i18n import _, format_number, ngettext
+from dozor.kernel.moments import parse_moment
 
 AttackSamples = Callable[[], Mapping[str, Sequence[str]]]
 """Gives attack texts by class: agents for `bad_agent`, else request targets or bare values."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -25,11 +25,10 @@ from dozor.columns.record import ATTACK_SCORE, RECORD
 from dozor.features.traffic.model import Condition, Filters
 from dozor.kernel.errors import UsageError
 from dozor.kernel.i18n import _
+from dozor.kernel.moments import parse_moment
 
 _CONDITION = re.compile(r"\s*([A-Za-z_]\w*)\s*(!=|<=|>=|=|<|>|~)(?![=<>~!])\s*(.*?)\s*", re.DOTALL)
 _QUOTED = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
-_AGO = re.compile(r"(\d{1,6})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _HIDDEN = ("evidence",)
 _ALIASES = {"ip": "client", "agent": "user_agent", "class": "classes", "rule": "rules", "time": "ts"}
 ATTACK, SOURCE = "attack", "source"
@@ -72,32 +71,6 @@ def field_type(name: str) -> pa.DataType:
     if name == ATTACK:
         return pa.bool_()
     return pa.string() if name == SOURCE else RECORD.field(name).type
-
-
-def parse_moment(text: str, *, now: datetime) -> datetime:
-    """ISO 8601 (without a zone UTC) or `30m`, `24h`, `7d` before `now`, in UTC, to the millisecond.
-
-    Raises:
-        UsageError: It is neither, or the time is out of range.
-    """
-    if match := _AGO.fullmatch(text.strip()):
-        try:
-            return now - timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-        except OverflowError as error:
-            raise _bad_moment(text) from error
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise _bad_moment(text) from error
-    return moment
-
-
-def _bad_moment(text: str) -> UsageError:
-    return UsageError(
-        _("Time '{text}' cannot be read.").format(text=text),
-        hint=_("Write ISO 8601, such as 2026-11-22T10:00 (UTC), or a span before now, such as 30m, 24h, 7d."),
-    )
 
 
 def parse_condition(text: str, *, now: datetime) -> Condition:
