@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from http import HTTPStatus
@@ -162,9 +163,12 @@ class Speaking:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        if scope["type"] != "http" or _SPEAKING in scope:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # The one around the guard chooses the language; the one inside the application catches its
+        # mistakes, before Starlette answers them with a plain text.
+        wanted = None if _SPEAKING in scope else _wanted(Request(scope).headers.get("Accept-Language", ""))
         scope[_SPEAKING] = True
         started = False
 
@@ -173,7 +177,7 @@ class Speaking:
             started = True
             await send(message)
 
-        with use_language(_wanted(Request(scope).headers.get("Accept-Language", ""))):
+        with use_language(wanted) if wanted else nullcontext():
             try:
                 await self._app(scope, receive, noting)
             except Exception as error:  # a mistake of ours: it is told once, here, and the process lives on

@@ -65,10 +65,14 @@ def parts(reasons: Mapping[str, str] | None = None, **changed: Any) -> Parts:
     return Parts(**{"port": 5000, "rules": rules(), "reasons": ask, "console": late_console(), **changed})
 
 
-def get(path: str, asked: Parts, method: str = "GET") -> httpx.Response:
+def get(path: str, asked: Parts, method: str = "GET", *, language: str = "en") -> httpx.Response:
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(asked))
-        headers = {"Authorization": f"Bearer {KEY}", "Cookie": f"dozor_session={KEY}"}
+        headers = {
+            "Authorization": f"Bearer {KEY}",
+            "Cookie": f"dozor_session={KEY}",
+            "Accept-Language": language,
+        }
         async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client:
             return await client.request(method, path)
 
@@ -138,6 +142,23 @@ def test_another_method_of_a_known_address_is_not_the_consoles_either(method: st
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
     assert answer.headers["content-type"] == "application/problem+json"
     assert get("/api/v1/nothing", parts(routers=(router,)), method).status_code == 404
+
+
+@pytest.mark.parametrize(("language", "title"), [("en", "Dozor made a mistake."), ("ru", "Dozor ошибся.")])
+def test_a_mistake_of_ours_is_a_problem_as_well_in_the_callers_language(
+    language: str, title: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = APIRouter(prefix="/things")
+
+    @router.get("", openapi_extra=needs(SELF))
+    async def things() -> None:
+        raise OverflowError("date value out of range")
+
+    answer = get("/api/v1/things", parts(routers=(router,)), language=language)
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert (answer.json()["title"], answer.headers["content-language"]) == (title, language)
+    assert caplog.text.count("failed by a mistake") == 1
+    assert answer.json()["id"] in caplog.text
 
 
 def test_the_console_asks_for_patience_while_it_is_loaded() -> None:
