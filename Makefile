@@ -46,7 +46,7 @@ test: check pytest ## Run every check and every test but the long ones
 
 .PHONY: pytest
 pytest: venv
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .PHONY: test-long
 test-long: venv ## Run the tests that take minutes

@@ -39,6 +39,9 @@ def chromium() -> Iterator[Browser]:
     expect.set_options(timeout=5_000)
 
 
+_CUT_OFF = "Failed to fetch dynamically imported module"
+
+
 class Visit:
     """A browser of one person, kept from everything beyond loopback, with all that it complained about.
 
@@ -75,7 +78,7 @@ class Visit:
         self.page: Page = self.context.new_page()
         self.page.on("request", lambda request: self._look(request.url))
         self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", lambda error: self._fail(str(error)))
 
     def signed_in(self, username: str = OWNER, password: str = PASSWORD) -> None:
         """Sign in, the short way: without the page."""
@@ -91,6 +94,11 @@ class Visit:
     def _look(self, url: str) -> None:
         if not url.startswith((self.base, "data:", "blob:")):
             self.foreign.append(url)
+
+    def _fail(self, text: str) -> None:
+        # A page that is left while its parts are fetched; one that is refused tells its status as well.
+        if _CUT_OFF not in text:
+            self.complaints.append(text)
 
     def _note(self, kind: str, text: str) -> None:
         if kind == "error" and not any(status in text for status in self._refused):
