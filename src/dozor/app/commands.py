@@ -112,6 +112,7 @@ def _build_detect() -> click.Command:
         log_format: str | None,
     ) -> None:
         del jsonl
+        without_pandas()
         from dozor.app.pipeline import build_pipeline
         from dozor.features.traffic.core.filters import read_filters
         from dozor.features.traffic.service import records_in_order
